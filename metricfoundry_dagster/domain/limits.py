@@ -1,0 +1,21 @@
+"""Every bound on what comes in, in one frozen value. The defaults suit a laptop; settings override them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that are checked where the input enters; shares lie in 0..1."""
+
+    max_file_bytes: int = 50 * 1024**3
+    max_unpacked_bytes: int = 200 * 1024**3
+    max_record_bytes: int = 4 * 1024**2
+    max_columns: int = 5_000
+    #: Raw text kept with a rejected row; what is longer is cut and ends in an ellipsis.
+    max_raw_chars: int = 10_000
+    #: The share of rows that may be rejected when no contract says otherwise.
+    max_reject_share: float = 0.10
+    #: The share of rows that may be quarantined when the contract does not say.
+    max_quarantine_share: float = 0.10
+    min_rows: int = 1
+    max_query_rows: int = 1_000_000

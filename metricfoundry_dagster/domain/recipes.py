@@ -1,0 +1,47 @@
+"""A recipe: how a file must be read. Found by looking, shown with confidence, and open to overriding."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from metricfoundry_dagster.domain.errors import UserError
+
+Format = Literal["csv", "jsonl", "parquet"]
+Compression = Literal["none", "gzip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to read one file. A tab-separated file is format "csv" with a tab as delimiter.
+
+    `quote` is None when the file quotes nothing. `confidence` lies in 0..1 and speaks of the weakest choice;
+    `runner_up` says in words what else it could have been, or None. `types` maps safe column names to PyArrow
+    types that are to be used instead of the inferred ones.
+    """
+
+    format: Format
+    compression: Compression = "none"
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    quote: str | None = '"'
+    has_header: bool = True
+    time_column: str | None = None
+    types: Mapping[str, str] | None = None
+    confidence: float = 1.0
+    runner_up: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    def overridden(self, overrides: Mapping[str, Any]) -> "Recipe":
+        """The same recipe with some choices made by a person.
+
+        Raises:
+            UserError: `request.invalid` for a choice that does not exist.
+        """
+        known = {f.name for f in fields(self)} - {"confidence", "runner_up"}
+        unknown = sorted(set(overrides) - known)
+        if unknown:
+            raise UserError("request.invalid", f"a recipe has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        return replace(self, **overrides)

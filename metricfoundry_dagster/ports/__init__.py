@@ -1,0 +1,1 @@
+"""The few Protocols that tests and deployments replace. No implementation lives here."""

@@ -1,0 +1,185 @@
+"""The catalog: the truth about datasets. Runs are Dagster's to know."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset
+from metricfoundry_dagster.domain.errors import ErrorRecord
+from metricfoundry_dagster.domain.jobs import Attempt, Job, JobState
+from metricfoundry_dagster.domain.products import Stage, StageProduct, TableProduct
+from metricfoundry_dagster.domain.served import Servable, Version
+from metricfoundry_dagster.ports.object_store import ObjectInfo
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """What the catalog knows of a published stage; the whole of it is in the manifest."""
+
+    dataset_id: str
+    stage: Stage
+    attempt: int
+    job_id: str
+    passed: bool
+    rows_out: int
+    rows_rejected: int
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFilter:
+    """Which datasets to list; None asks for nothing. Newest first, `limit` at the most."""
+
+    datasource: str | None = None
+    state: JobState | None = None
+    limit: int = 100
+
+
+class Arrivals(Protocol):
+    """Objects seen in the drop zone. What is new is decided by the unique (URI, ETag)."""
+
+    def look(self, objects: Sequence[ObjectInfo], now: datetime) -> list[ObjectInfo]:
+        """Note this look at the objects; give those that are complete and not yet registered.
+
+        An object is complete when an earlier look saw the same URI and ETag.
+        """
+
+
+class Datasets(Protocol):
+    """Datasets and their datasources."""
+
+    def register(self, new: Sequence[NewDataset], now: datetime) -> list[Dataset]:
+        """Register datasets, in order, in one transaction, each with a job in state created.
+
+        One whose id is known is given back as it is, without a new job. All in one or none.
+
+        Raises:
+            ConflictError: `datasource.name_taken` or `datasource.mode_conflict`.
+        """
+
+    def dataset(self, dataset_id: str) -> Dataset:
+        """One dataset. Raises NotFoundError `dataset.not_found`."""
+
+    def datasets(self, which: DatasetFilter) -> list[tuple[Dataset, Job]]:
+        """Datasets with the newest job of each."""
+
+    def mode(self, datasource: str) -> Mode | None:
+        """How the datasource is kept; None when it is unknown."""
+
+
+class Jobs(Protocol):
+    """Jobs and their states."""
+
+    def job(self, job_id: str) -> Job:
+        """One job. Raises NotFoundError `dataset.not_found`."""
+
+    def jobs_of(self, dataset_id: str) -> list[Job]:
+        """All jobs of a dataset, newest first."""
+
+    def request_job(self, dataset_id: str, now: datetime) -> Job:
+        """A new job in state created. Raises ConflictError `job.not_retryable` while another has not ended."""
+
+    def claim_jobs(self, limit: int, now: datetime, lost_after: timedelta) -> list[tuple[Job, bool]]:
+        """Take created jobs, oldest first, for submission: they become queued.
+
+        Also gives back queued jobs without a run that were claimed longer than `lost_after` ago, with True:
+        whoever claimed them may have died before submitting, so ask for their run first.
+        """
+
+    def claim_job(self, job_id: str, now: datetime) -> bool:
+        """Take one created job for submission; False when somebody else has it."""
+
+    def release_job(self, job_id: str) -> None:
+        """Give a queued job without a run back: created again."""
+
+    def attach_run(self, job_id: str, run_id: str) -> None:
+        """Note which run carries a queued job; without effect when it has begun."""
+
+    def open_job(self, dataset_id: str, run_id: str, job_id: str | None, parent_run_id: str | None, now: datetime) -> Attempt:
+        """Begin, or go on with, the dataset's job that this run carries: it is processing, and has its attempt.
+
+        The same run always gets the same job. The waiting job `job_id` (or any waiting one) is taken; one that
+        `parent_run_id` carried is closed as failed with `worker.died` and a new one takes its place; without any
+        of these a new job is made. Beginning raises the dataset's current attempt, which fences earlier ones.
+
+        Raises:
+            ConflictError: `job.not_retryable` when `job_id` is carried by another run that is not the parent;
+                `job.canceled` when it was canceled.
+        """
+
+    def report_progress(self, job_id: str, stage: Stage, percent: int) -> JobState:
+        """Note how far a processing job is, never backwards; give its state, which may be canceled by now."""
+
+    def close_job(self, job_id: str, state: JobState, error: ErrorRecord | None, now: datetime) -> bool:
+        """End a job that has not ended; False, without effect, when it has."""
+
+    def jobs_of_run(self, run_id: str) -> list[Job]:
+        """The jobs that a run carries."""
+
+
+class Publications(Protocol):
+    """Which stages were published, by which attempt."""
+
+    def publish(self, product: StageProduct, job_id: str, now: datetime) -> None:
+        """Record the product if its attempt is still the dataset's current one: a compare-and-set.
+
+        Idempotent for the same attempt. Raises FencedError `attempt.fenced`.
+        """
+
+    def stage(self, dataset_id: str, stage: Stage) -> StageRecord | None:
+        """The published state of a stage; None when it was never published."""
+
+    def previous_tables(self, dataset: Dataset, stage: Stage) -> tuple[TableProduct, ...] | None:
+        """The tables of the newest earlier dataset of the same datasource that passed this stage; None without one."""
+
+    def row_history(self, dataset: Dataset, limit: int) -> list[int]:
+        """Rows that the last earlier datasets of the datasource served, newest first."""
+
+
+class Versions(Protocol):
+    """Versions of datasources and the pointer to the current one: used by the embedded serving engine."""
+
+    def add_version(self, servable: Servable, now: datetime) -> tuple[Version, bool]:
+        """Make a version and move the pointer, by the rules of `ServingEngine.serve`, in one transaction.
+
+        Gives the version and whether it is current. Raises ConflictError `datasource.mode_conflict`.
+        """
+
+    def step_back(self, datasource: str) -> Version:
+        """Move the pointer to the version before. Raises as `ServingEngine.rollback`."""
+
+    def current_version(self, datasource: str) -> Version | None:
+        """The version the pointer is at."""
+
+    def versions(self, datasource: str) -> list[Version]:
+        """All versions, newest first."""
+
+    def current_versions(self) -> list[Version]:
+        """The current version of every datasource, by name."""
+
+
+class Documents(Protocol):
+    """Contracts and recipes that were kept for a datasource."""
+
+    def keep_contract(self, datasource: str, text: str, now: datetime) -> None:
+        """Keep the YAML text of the contract for the datasource's next files."""
+
+    def contract(self, datasource: str) -> str | None:
+        """The YAML text that was kept last."""
+
+    def keep_recipe(self, datasource: str, recipe: dict[str, object], now: datetime) -> None:
+        """Keep overrides of the recipe for the datasource's next files."""
+
+    def recipe(self, datasource: str) -> dict[str, object] | None:
+        """The overrides that were kept last."""
+
+
+class Catalog(Arrivals, Datasets, Jobs, Publications, Versions, Documents, Protocol):
+    """All of it. Every method is one transaction, and raises WorldError `catalog.unreachable` when there is no database."""
+
+    def upgrade(self) -> None:
+        """Bring the schema to the newest revision; safe to call from several processes at once."""
+
+    def check(self) -> str:
+        """The schema revision in use, for `doctor`."""

@@ -1,0 +1,30 @@
+"""Runs: what carries a job, on a machine of ours or another."""
+
+from enum import StrEnum
+from typing import Protocol
+
+from metricfoundry_dagster.domain.jobs import Job
+
+
+class RunState(StrEnum):
+    """As much of a run's state as actions need."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    UNKNOWN = "unknown"
+
+
+class Runs(Protocol):
+    """Submits, cancels and watches runs. Raises WorldError `dagster.unreachable` or `dagster.refused`."""
+
+    def submit(self, job: Job) -> str:
+        """Start a run that carries the job, and give its id. The run is tagged with the job's id."""
+
+    def cancel(self, run_id: str) -> None:
+        """Ask the run to end; without effect when it has ended."""
+
+    def state(self, run_id: str) -> RunState:
+        """What the run is doing."""
