@@ -27,6 +27,9 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "user", "the given name holds a path or no letter", "Use letters, digits and underscores, starting with a letter."
     ),
     "request.invalid": ErrorCode("user", "an option or value is not allowed", "Correct the value and try again."),
+    "settings.invalid": ErrorCode(
+        "user", "a setting has a value that is not allowed", "Correct the variable, or unset it to get the default."
+    ),
     "dataset.not_found": ErrorCode("user", "no such dataset", "`metricfoundry datasets list` shows what there is."),
     "datasource.not_found": ErrorCode("user", "no such datasource", "`metricfoundry datasets list` shows what there is."),
     "datasource.name_taken": ErrorCode(

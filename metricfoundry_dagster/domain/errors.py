@@ -4,6 +4,7 @@
       UserError               the file or the request is wrong: never retried, exit code 3
         NotFoundError         there is no such dataset, datasource, contract or version
         ConflictError         the request does not fit what is there already
+        SettingsError         a setting is wrong: nothing was begun, exit code 2 like any wrong usage
       WorldError              store, database or engine is away: retried with backoff and jitter, exit code 4
       InternalError           a bug of ours: never retried, alarm, exit code 70
         FencedError           a newer attempt exists; this writer must stop without a trace
@@ -87,6 +88,10 @@ class NotFoundError(UserError):
 
 class ConflictError(UserError):
     """The request contradicts what is there already."""
+
+
+class SettingsError(UserError):
+    """A setting has a value that is not allowed."""
 
 
 class WorldError(MetricFoundryError):

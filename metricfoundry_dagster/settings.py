@@ -1,0 +1,196 @@
+"""Every setting, typed, from `METRICFOUNDRY_*` variables and a `.env` file in the working directory.
+
+Put a new setting here with its unit in its name, its bounds and one sentence that says what it does: the guide and
+`.env.example` are generated from that. Nothing else reads the environment, and nothing here opens anything.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from metricfoundry_dagster.domain.errors import SettingsError
+from metricfoundry_dagster.domain.limits import Limits
+
+PREFIX = "METRICFOUNDRY_"
+_LIMITS = Limits()
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def _below_home(path: str) -> Any:
+    """A default that lies under the home that was set."""
+    return Field(default_factory=lambda earlier: f"{earlier['home']}/{path}", json_schema_extra={"shown": f"<home>/{path}"})
+
+
+class Settings(BaseSettings):
+    """All settings, checked and frozen. Paths are absolute, roots are directories or fsspec URLs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    home: Annotated[Path, Field(validate_default=True, json_schema_extra={"shown": "./.metricfoundry"})] = Path(".metricfoundry")
+    """Directory of all state: catalog, Dagster's storage, store and served files."""
+    uploads_root: str = _below_home("store/uploads")
+    """Where files come in: a directory or an fsspec URL such as `s3://bucket/uploads`; the drop zone is `incoming/` in it."""
+    artifacts_root: str = _below_home("store/artifacts")
+    """Where staged and validated Parquet is kept: a directory or an fsspec URL."""
+    reports_root: str = _below_home("store/reports")
+    """Where profile reports are kept: a directory or an fsspec URL."""
+    s3_endpoint_url: str | None = None
+    """Address of an S3 service other than Amazon's, such as `http://localhost:9000` for MinIO."""
+    s3_access_key_id: str | None = None
+    """Key id for S3; without it the usual chain of Amazon's libraries is used."""
+    s3_secret_access_key: SecretStr | None = None
+    """Secret that belongs to the key id."""
+    s3_region: str | None = None
+    """Region of the S3 buckets."""
+    database_url: Annotated[str, Field(repr=False)] = Field(
+        default_factory=lambda earlier: f"sqlite:///{earlier['home']}/catalog.db",
+        json_schema_extra={"shown": "sqlite:///<home>/catalog.db"},
+        repr=False,
+    )
+    """SQLAlchemy URL of the catalog: SQLite, or `postgresql+psycopg2://user:password@host/database`."""
+    contracts_dir: Annotated[Path, Field(validate_default=True, json_schema_extra={"shown": "./contracts"})] = Path("contracts")
+    """Directory of contracts: `<datasource>.yaml` in it is the contract of that datasource."""
+    source_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default_factory=lambda earlier: (Path.cwd(), earlier["home"]),
+        json_schema_extra={"shown": "working directory and <home>"},
+    )
+    """Directories in which local files must lie that a remote request names, separated as in PATH."""
+
+    max_file_bytes: Count = _LIMITS.max_file_bytes
+    """Largest file that is taken, in bytes as it came."""
+    max_unpacked_bytes: Count = _LIMITS.max_unpacked_bytes
+    """Most bytes that a compressed file may unpack to."""
+    max_record_bytes: Count = _LIMITS.max_record_bytes
+    """Longest record of a text file, in bytes; a longer one is rejected."""
+    max_columns: Count = _LIMITS.max_columns
+    """Most columns that a table may have."""
+    max_raw_chars: Count = _LIMITS.max_raw_chars
+    """Characters of raw text that are kept with a rejected row; what is longer is cut."""
+    max_reject_share: Share = _LIMITS.max_reject_share
+    """Share of rows, 0 to 1, that may be rejected while staging when no contract says otherwise."""
+    max_quarantine_share: Share = _LIMITS.max_quarantine_share
+    """Share of rows, 0 to 1, that may be quarantined when the contract does not say."""
+    min_rows: Annotated[int, Field(ge=0)] = _LIMITS.min_rows
+    """Fewest rows that a table must have to go on."""
+    max_query_rows: Count = _LIMITS.max_query_rows
+    """Most rows that the answer to a query may have."""
+    query_timeout_seconds: Seconds = 60.0
+    """Seconds after which a query is given up."""
+
+    sensor_interval_seconds: Count = 2
+    """Seconds between two looks at the drop zone."""
+    max_registrations_per_tick: Count = 2_000
+    """Most new objects that one look registers; the rest waits for the next."""
+    max_runs_per_tick: Count = 50
+    """Most runs that one look submits."""
+    job_lost_after_seconds: Seconds = 60.0
+    """Seconds after which a job that was claimed but has no run is taken up again."""
+    max_concurrent_runs: Count = 2
+    """Runs that go on at the same time."""
+    world_retries: Annotated[int, Field(ge=0)] = 3
+    """Tries after the first when a store, database or engine is away."""
+    world_retry_base_seconds: Seconds = 1.0
+    """Seconds before the first such try; the wait doubles each time and is spread by chance."""
+    port: Annotated[int, Field(ge=1, le=65_535)] = 3000
+    """Port of the web interface on this machine."""
+    dagster_url: str = Field(
+        default_factory=lambda earlier: f"http://127.0.0.1:{earlier['port']}",
+        json_schema_extra={"shown": "http://127.0.0.1:<port>"},
+    )
+    """Address of Dagster's web server, to which runs are submitted when it answers."""
+
+    @field_validator("home", "contracts_dir")
+    @classmethod
+    def _make_absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @field_validator("source_roots", mode="before")
+    @classmethod
+    def _split_path_list(cls, value: object) -> object:
+        return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @field_validator("source_roots")
+    @classmethod
+    def _make_roots_absolute(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(path.expanduser().absolute() for path in paths)
+
+    @field_validator("uploads_root", "artifacts_root", "reports_root")
+    @classmethod
+    def _make_directory_absolute(cls, root: str) -> str:
+        return root if "://" in root else str(Path(root).expanduser().absolute())
+
+
+def load_settings() -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        SettingsError: `settings.invalid`, naming every variable that is wrong; a value is never repeated, it may be a secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("settings.invalid", _list_problems(error)) from None
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Variables that look like settings and are none: most often a typing error. Sorted by name."""
+    known = {variable_of(name) for name in Settings.model_fields}
+    names = os.environ if environment is None else environment
+    return sorted(name for name in names if name.startswith(PREFIX) and name not in known)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDescription:
+    """One setting as people read of it. `default` is empty when there is none."""
+
+    name: str
+    variable: str
+    default: str
+    meaning: str
+
+
+def describe_settings() -> list[SettingDescription]:
+    """Every setting, in order of declaration."""
+    return [
+        SettingDescription(name, variable_of(name), _shown_default(field), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _list_problems(error: ValidationError) -> str:
+    """All that is wrong, by variable; a default that hangs on a wrong setting is no problem of its own."""
+    problems = [
+        f"{variable_of(str(each['loc'][0]))}: {each['msg']}"
+        for each in error.errors(include_input=False, include_url=False)
+        if each["loc"] and each["type"] != "default_factory_not_called"
+    ]
+    return "; ".join(problems) or "the settings are not valid"
+
+
+def _shown_default(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and "shown" in extra:
+        return str(extra["shown"])
+    return "" if field.default is None else str(field.default)
