@@ -49,15 +49,15 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "stage.upstream_failed": ErrorCode(
         "user", "the stage before did not pass its gate", "Mend the file or the contract, then `datasets retry`."
     ),
-    "stage.upstream_missing": ErrorCode(
-        "user", "the stage before has not been published", "Run the whole job for this dataset."
-    ),
+    "stage.upstream_missing": ErrorCode("user", "the stage before has not been published", "Run the whole job for this dataset."),
     "query.invalid": ErrorCode("user", "the SQL could not be run", "Correct the SQL; `datasets list` names the tables."),
     "query.too_many_rows": ErrorCode("user", "the answer has more rows than allowed", "Add a LIMIT or aggregate."),
     # Sources
     "source.not_found": ErrorCode("user", "there is nothing at this path or URI", "Check the path and the permissions."),
     "source.not_allowed": ErrorCode(
-        "user", "the source lies outside what may be read", "Put the file into the drop zone, or extend METRICFOUNDRY_SOURCE_ROOTS."
+        "user",
+        "the source lies outside what may be read",
+        "Put the file into the drop zone, or extend METRICFOUNDRY_SOURCE_ROOTS.",
     ),
     "source.changed": ErrorCode(
         "user", "the object was overwritten before it could be copied", "Nothing to do: the new content is a dataset of its own."
@@ -68,7 +68,9 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "user", "the bytes are no format that we read", "Send CSV, TSV, JSON Lines or Parquet, each also gzipped."
     ),
     "file.binary_content": ErrorCode(
-        "user", "the file is named as text but holds binary data", "Export it again as text; check that it is not compressed or encrypted."
+        "user",
+        "the file is named as text but holds binary data",
+        "Export it again as text; check that it is not compressed or encrypted.",
     ),
     "file.checksum_mismatch": ErrorCode(
         "user", "the stored bytes are not those that were read", "Send the file again; if it repeats, check the disk."
@@ -78,12 +80,18 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "gzip.too_large": ErrorCode(
         "user", "the file unpacks to more than the limit", "Split it, or raise METRICFOUNDRY_MAX_UNPACKED_BYTES."
     ),
-    "csv.too_many_columns": ErrorCode("user", "a record has more columns than allowed", "Check the delimiter: `metricfoundry inspect`."),
+    "csv.too_many_columns": ErrorCode(
+        "user", "a record has more columns than allowed", "Check the delimiter: `metricfoundry inspect`."
+    ),
     "csv.undecodable": ErrorCode("user", "the text is neither UTF-8 nor a known code page", "Save the file as UTF-8."),
     "jsonl.not_objects": ErrorCode("user", "no line of the file is a JSON object", "Write one JSON object per line."),
-    "parquet.broken_footer": ErrorCode("user", "the Parquet footer cannot be read", "The file was cut or damaged: write it again."),
+    "parquet.broken_footer": ErrorCode(
+        "user", "the Parquet footer cannot be read", "The file was cut or damaged: write it again."
+    ),
     "parquet.corrupt": ErrorCode("user", "the Parquet data cannot be read", "The file is damaged: write it again."),
-    "parquet.unsupported": ErrorCode("user", "the Parquet file uses a feature that we cannot read", "Write it with another tool or codec."),
+    "parquet.unsupported": ErrorCode(
+        "user", "the Parquet file uses a feature that we cannot read", "Write it with another tool or codec."
+    ),
     "staging.too_few_rows": ErrorCode(
         "user", "fewer rows than the minimum were staged", "Check that the file has rows below its header."
     ),
@@ -96,40 +104,68 @@ ERROR_CODES: dict[str, ErrorCode] = {
     # Contracts
     "contract.not_found": ErrorCode("user", "no such contract", "Give a name from the contracts directory, or a file."),
     "contract.invalid": ErrorCode("user", "the contract cannot be understood", "Correct the places listed in the message."),
-    "contract.missing_column": ErrorCode("user", "a required column is not in the table", "Add the column, or make it not required."),
+    "contract.missing_column": ErrorCode(
+        "user", "a required column is not in the table", "Add the column, or make it not required."
+    ),
     "contract.too_many_bad_rows": ErrorCode(
         "user", "more rows break the contract than allowed", "`datasets quarantine` lists them with their reasons."
     ),
-    "contract.threshold_broken": ErrorCode("user", "a threshold of the contract is broken", "Look at the report, mend the data or the contract."),
+    "contract.threshold_broken": ErrorCode(
+        "user", "a threshold of the contract is broken", "Look at the report, mend the data or the contract."
+    ),
     "validation.out_of_balance": ErrorCode(
-        "internal", "rows staged are not rows valid plus rows quarantined", "Nothing was published. Please report it with the file."
+        "internal",
+        "rows staged are not rows valid plus rows quarantined",
+        "Nothing was published. Please report it with the file.",
     ),
     # Serving
     "serving.count_mismatch": ErrorCode(
-        "world", "the engine does not serve as many rows as are valid", "The earlier version stays. Try again with `datasets retry`."
+        "world",
+        "the engine does not serve as many rows as are valid",
+        "The earlier version stays. Try again with `datasets retry`.",
     ),
-    "serving.engine_failed": ErrorCode("world", "the serving engine failed", "`metricfoundry doctor` shows whether it can be reached."),
+    "serving.engine_failed": ErrorCode(
+        "world", "the serving engine failed", "`metricfoundry doctor` shows whether it can be reached."
+    ),
     # The world
-    "store.unreachable": ErrorCode("world", "the object store does not answer", "`metricfoundry doctor` shows which root and why."),
-    "store.object_missing": ErrorCode("world", "an object that was published is not in the store", "Restore it, or run the dataset again."),
+    "store.unreachable": ErrorCode(
+        "world", "the object store does not answer", "`metricfoundry doctor` shows which root and why."
+    ),
+    "store.object_missing": ErrorCode(
+        "world", "an object that was published is not in the store", "Restore it, or run the dataset again."
+    ),
     "catalog.unreachable": ErrorCode("world", "the catalog database does not answer", "`metricfoundry doctor` shows the cause."),
     "dagster.unreachable": ErrorCode("world", "Dagster does not answer", "Start it with `metricfoundry up`."),
-    "dagster.refused": ErrorCode("world", "Dagster did not accept the request", "Look at the message; `metricfoundry doctor` helps."),
-    "worker.died": ErrorCode("world", "the process that carried the job ended without a word", "It is tried again by itself; `datasets retry` does it now."),
+    "dagster.refused": ErrorCode(
+        "world", "Dagster did not accept the request", "Look at the message; `metricfoundry doctor` helps."
+    ),
+    "worker.died": ErrorCode(
+        "world",
+        "the process that carried the job ended without a word",
+        "It is tried again by itself; `datasets retry` does it now.",
+    ),
     # Ours
-    "attempt.fenced": ErrorCode("internal", "a newer attempt of this dataset has begun", "Nothing to do: the newer attempt goes on."),
+    "attempt.fenced": ErrorCode(
+        "internal", "a newer attempt of this dataset has begun", "Nothing to do: the newer attempt goes on."
+    ),
     "unexpected": ErrorCode("internal", "an error that nobody foresaw", "Please report it with the log of the run."),
     # Rows put aside while staging
-    "csv.ragged_row": ErrorCode("row", "the record has more or fewer fields than the header", "Mend the line; quote fields that hold the delimiter."),
+    "csv.ragged_row": ErrorCode(
+        "row", "the record has more or fewer fields than the header", "Mend the line; quote fields that hold the delimiter."
+    ),
     "csv.unterminated_quote": ErrorCode("row", "a quoted field is never closed", "Close or double the quote."),
     "csv.malformed_quote": ErrorCode("row", "text follows a closing quote", "Double the quotes inside a quoted field."),
-    "csv.record_too_long": ErrorCode("row", "the record is longer than the limit", "Check for an open quote, or raise the limit."),
+    "csv.record_too_long": ErrorCode(
+        "row", "the record is longer than the limit", "Check for an open quote, or raise the limit."
+    ),
     "csv.unparsable": ErrorCode("row", "the record could not be parsed", "Look at the raw text of the row."),
     "text.invalid_encoding": ErrorCode("row", "the bytes are not valid in the file's encoding", "Save the file as UTF-8."),
     "jsonl.invalid_json": ErrorCode("row", "the line is not valid JSON", "Mend the line."),
     "jsonl.not_an_object": ErrorCode("row", "the line is JSON, but not an object", "Write one JSON object per line."),
     # Rows put aside while validating
-    "contract.wrong_type": ErrorCode("row", "the value does not fit the type of the column", "Mend the value, or widen the type."),
+    "contract.wrong_type": ErrorCode(
+        "row", "the value does not fit the type of the column", "Mend the value, or widen the type."
+    ),
     "contract.null_value": ErrorCode("row", "the value is missing", "Fill it in, or make the column nullable."),
     "contract.below_minimum": ErrorCode("row", "the value is below the minimum", "Mend the value, or lower the minimum."),
     "contract.above_maximum": ErrorCode("row", "the value is above the maximum", "Mend the value, or raise the maximum."),
