@@ -58,6 +58,9 @@ class Datasets(Protocol):
             ConflictError: `datasource.name_taken` or `datasource.mode_conflict`.
         """
 
+    def revise(self, dataset_id: str, contract: str | None, recipe: dict[str, object]) -> Dataset:
+        """Change how the dataset's next job is to judge and read it. Raises NotFoundError `dataset.not_found`."""
+
     def dataset(self, dataset_id: str) -> Dataset:
         """One dataset. Raises NotFoundError `dataset.not_found`."""
 
