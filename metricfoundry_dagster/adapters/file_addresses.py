@@ -19,7 +19,7 @@ _FILE_SCHEME = "file://"
 _NANOSECONDS_PER_MICROSECOND = 1_000
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 60
-_TRIES = 3
+_TRIES = 2  # s3fs tries again on top of these
 
 
 @dataclass(frozen=True, slots=True)
