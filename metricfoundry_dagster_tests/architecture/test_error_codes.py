@@ -6,16 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from metricfoundry_dagster.domain import errors
 from metricfoundry_dagster.domain.error_codes import ERROR_CODES
 from metricfoundry_dagster_tests.architecture.source_code import ROOT, SOURCE, called_name, parse, python_files, relative
 
+BRANCHES = ((errors.UserError, "user"), (errors.WorldError, "world"), (errors.InternalError, "internal"))
 BRANCH_OF = {
-    "UserError": "user",
-    "NotFoundError": "user",
-    "ConflictError": "user",
-    "WorldError": "world",
-    "InternalError": "internal",
-    "FencedError": "internal",
+    name: next((branch for base, branch in BRANCHES if issubclass(kind, base)), None)
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, errors.MetricFoundryError) and kind is not errors.MetricFoundryError
 }
 
 
@@ -26,6 +25,11 @@ def test_each_code_says_what_it_means_and_what_to_do(code: str) -> None:
     assert len(entry.meaning.split()) >= 3
     assert len(entry.hint.split()) >= 3
     assert entry.hint.endswith(".")
+
+
+def test_every_error_belongs_to_one_of_the_three_branches() -> None:
+    """They decide on retries, exit codes and statuses."""
+    assert [name for name, branch in BRANCH_OF.items() if branch is None] == []
 
 
 def test_every_code_that_is_raised_is_in_the_catalogue() -> None:
