@@ -52,6 +52,9 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "stage.upstream_missing": ErrorCode("user", "the stage before has not been published", "Run the whole job for this dataset."),
     "query.invalid": ErrorCode("user", "the SQL could not be run", "Correct the SQL; `datasets list` names the tables."),
     "query.too_many_rows": ErrorCode("user", "the answer has more rows than allowed", "Add a LIMIT or aggregate."),
+    "instance.running": ErrorCode(
+        "user", "another instance uses this home directory", "Stop it, or set METRICFOUNDRY_HOME to another directory."
+    ),
     # Sources
     "source.not_found": ErrorCode("user", "there is nothing at this path or URI", "Check the path and the permissions."),
     "source.not_allowed": ErrorCode(

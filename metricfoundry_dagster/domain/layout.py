@@ -1,11 +1,12 @@
 """Where things lie in the object store: the only place that spells a key.
 
-    uploads/    incoming/<datasource>/**                        the drop zone
-                datasets/<dataset_id>/source/<filename>         the bytes that we work on
-    artifacts/  datasets/<dataset_id>/staged/<attempt>/…        one folder per attempt, written once
-                datasets/<dataset_id>/validated/<attempt>/…
-                datasets/<dataset_id>/manifest/<stage>.json     what the stage published
-    reports/    datasets/<dataset_id>/<attempt>/report.{json,html}
+uploads/    incoming/<datasource>/**                        the drop zone
+            datasets/<dataset_id>/source/<filename>         the bytes that we work on
+artifacts/  datasets/<dataset_id>/staged/<attempt>/…        one folder per attempt, written once
+            datasets/<dataset_id>/validated/<attempt>/…
+            datasets/<dataset_id>/manifest/<stage>.json     what the stage published, for readers outside
+            datasets/<dataset_id>/manifest/<attempt>/<stage>.json   the same, one for each attempt, written once
+reports/    datasets/<dataset_id>/<attempt>/report.{json,html}
 """
 
 from metricfoundry_dagster.domain.datasets import require_dataset_id
@@ -33,3 +34,8 @@ def attempt_prefix(stage: Stage, dataset_id: str, attempt: int) -> str:
 def manifest_key(dataset_id: str, stage: Stage) -> str:
     """The manifest of a stage, in `artifacts`."""
     return f"{dataset_prefix(dataset_id)}manifest/{stage}.json"
+
+
+def attempt_manifest_key(dataset_id: str, stage: Stage, attempt: int) -> str:
+    """The manifest of one attempt, in `artifacts`: what the flow itself reads once the catalog names the attempt."""
+    return f"{dataset_prefix(dataset_id)}manifest/{attempt}/{stage}.json"

@@ -5,6 +5,9 @@ from typing import Protocol
 
 from metricfoundry_dagster.domain.jobs import Job
 
+#: The run tag that names the job which a run carries.
+JOB_ID_TAG = "metricfoundry/job_id"
+
 
 class RunState(StrEnum):
     """As much of a run's state as actions need."""

@@ -1,0 +1,1 @@
+"""The five assets, one file each, in the order of the flow."""

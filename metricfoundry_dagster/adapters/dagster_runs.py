@@ -1,0 +1,140 @@
+"""Runs on Dagster: through the GraphQL of its web server when it answers, else in a process of our own.
+
+Speaks to Dagster over the wire and by processes only. The process outlives its parent: a run is not to end
+because a terminal was closed.
+"""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from metricfoundry_dagster.domain.errors import WorldError
+from metricfoundry_dagster.domain.jobs import Job
+from metricfoundry_dagster.ports.runs import JOB_ID_TAG, RunState
+
+_TIMEOUT_SECONDS = 30
+_PROBE_TIMEOUT_SECONDS = 2
+_ADD_PARTITION = """
+mutation ($selector: RepositorySelector!, $key: String!) {
+  addDynamicPartition(partitionsDefName: "datasets", partitionKey: $key, repositorySelector: $selector) {
+    __typename ... on PythonError { message } ... on UnauthorizedError { message }
+  }
+}"""
+_LAUNCH = """
+mutation ($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on Error { message }
+  }
+}"""
+_TERMINATE = """
+mutation ($runId: String!) {
+  terminateRun(runId: $runId) { __typename ... on Error { message } }
+}"""
+_STATUS = """
+query ($runId: ID!) { runOrError(runId: $runId) { __typename ... on Run { status } } }"""
+_SELECTOR = {"repositoryName": "__repository__", "repositoryLocationName": "metricfoundry_dagster"}
+_STATES = {
+    "SUCCESS": RunState.SUCCEEDED,
+    "FAILURE": RunState.FAILED,
+    "CANCELED": RunState.CANCELED,
+    "STARTED": RunState.RUNNING,
+    "CANCELING": RunState.RUNNING,
+}
+
+
+class DagsterRuns:
+    """Implements `Runs`. `url` is the web server's address, `home` the directory of all state."""
+
+    def __init__(self, *, url: str, home: Path) -> None:
+        self._url = url.rstrip("/")
+        self._home = home
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def submit(self, job: Job) -> str:
+        """See `Runs.submit`."""
+        return self._launch(job) if self.is_answering() else self._start_process(job)
+
+    def cancel(self, run_id: str) -> None:
+        """See `Runs.cancel`."""
+        if run_id in self._children:
+            self._children[run_id].terminate()
+        elif self.is_answering():
+            self._ask(_TERMINATE, {"runId": run_id})
+
+    def state(self, run_id: str) -> RunState:
+        """See `Runs.state`."""
+        if run_id in self._children:
+            return_code = self._children[run_id].poll()
+            return RunState.RUNNING if return_code is None else _ended(return_code)
+        if not self.is_answering():
+            return RunState.UNKNOWN
+        answer = self._ask(_STATUS, {"runId": run_id})["runOrError"]
+        if answer["__typename"] != "Run":
+            return RunState.UNKNOWN
+        return _STATES.get(answer["status"], RunState.WAITING)
+
+    def is_answering(self) -> bool:
+        """Whether a Dagster web server answers at the address."""
+        try:
+            answer = requests.get(f"{self._url}/server_info", timeout=_PROBE_TIMEOUT_SECONDS)
+            return answer.ok and "dagster_version" in answer.json()
+        except (requests.RequestException, ValueError):
+            return False
+
+    def _launch(self, job: Job) -> str:
+        self._ask(_ADD_PARTITION, {"selector": _SELECTOR, "key": job.dataset_id})
+        params = {
+            "selector": {**_SELECTOR, "jobName": "dataset_job"},
+            "executionMetadata": {
+                "tags": [
+                    {"key": "dagster/partition", "value": job.dataset_id},
+                    {"key": JOB_ID_TAG, "value": job.job_id},
+                ]
+            },
+        }
+        answer = self._ask(_LAUNCH, {"params": params})["launchRun"]
+        if answer["__typename"] != "LaunchRunSuccess":
+            raise WorldError("dagster.refused", f"Dagster did not launch a run: {answer.get('message', answer)}")
+        return str(answer["run"]["runId"])
+
+    def _ask(self, query: str, variables: Mapping[str, Any]) -> Any:
+        body = {"query": query, "variables": variables}
+        try:
+            answer = requests.post(f"{self._url}/graphql", json=body, timeout=_TIMEOUT_SECONDS)
+            answer.raise_for_status()
+            document = answer.json()
+        except (requests.RequestException, ValueError) as error:
+            raise WorldError("dagster.unreachable", f"Dagster at {self._url} did not answer: {error}") from error
+        if document.get("errors"):
+            raise WorldError("dagster.refused", f"Dagster refused: {document['errors'][0]['message']}")
+        return document["data"]
+
+    def _start_process(self, job: Job) -> str:
+        run_id = str(uuid.uuid4())
+        log_path = self._home / "logs" / f"{run_id}.log"
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        dagster_home = self._home / "dagster"
+        dagster_home.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), "METRICFOUNDRY_HOME": str(self._home)}
+        with log_path.open("ab") as log:
+            self._children[run_id] = subprocess.Popen(  # noqa: S603 - our own module, no shell
+                [sys.executable, "-m", "metricfoundry_dagster.orchestration.execute_job", job.job_id, run_id],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment,
+            )
+        return run_id
+
+
+def _ended(return_code: int) -> RunState:
+    return RunState.SUCCEEDED if return_code == 0 else RunState.FAILED

@@ -1,0 +1,217 @@
+"""Keeps the processes of an embedded instance alive, and leaves none behind.
+
+What runs and with which files is here; what a person sees of it is in `up.py` and `demo.py`. Stopping is
+crash-only: whatever is under way is killed, and taken up again at the next start.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile
+
+import psutil
+import requests
+
+import metricfoundry_dagster
+from metricfoundry_dagster.domain.errors import ConflictError, WorldError
+from metricfoundry_dagster.settings import Settings
+
+#: Every process of one instance carries this variable, so that none is overlooked when it stops.
+_TOKEN_VARIABLE = "METRICFOUNDRY_UP_TOKEN"  # noqa: S105 - names a variable, holds no secret
+_READY_TIMEOUT_SECONDS = 180
+_STOP_TIMEOUT_SECONDS = 10
+_MAX_RESTARTS = 10
+_PACKAGE = Path(metricfoundry_dagster.__file__).parent
+
+
+@dataclass(slots=True)
+class _Part:
+    """One process that is kept alive."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    restarts: int = 0
+
+
+class Supervisor:
+    """The web server and the daemon of one home directory. Use it through `supervised`."""
+
+    def __init__(self, settings: Settings, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._settings = settings
+        self._token = uuid.uuid4().hex
+        self._dagster_home = settings.home / "dagster"
+        self._record = settings.home / "up.json"
+        workspace = ["-w", str(deployment_file("workspace.yaml"))]
+        webserver = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *workspace]
+        self._parts = [
+            _Part("webserver", [sys.executable, *webserver]),
+            _Part("daemon", [sys.executable, "-m", "dagster._daemon", "run", *workspace]),
+        ]
+
+    def start(self) -> None:
+        """Start both, after clearing away what a killed instance of this home left behind.
+
+        Raises:
+            ConflictError: `instance.running` when another instance uses the home.
+        """
+        self._clear_away_earlier()
+        self._dagster_home.mkdir(parents=True, exist_ok=True)
+        copyfile(deployment_file("dagster.yaml"), self._dagster_home / "dagster.yaml")
+        own = psutil.Process()
+        document = {"pid": own.pid, "started": own.create_time(), "token": self._token, "url": self.url}
+        self._record.write_text(json.dumps(document))
+        for part in self._parts:
+            self._spawn(part)
+
+    def wait_until_ready(self) -> None:
+        """Return once the web server answers.
+
+        Raises:
+            WorldError: `dagster.unreachable` when it does not in three minutes.
+        """
+        deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            self.keep_alive()
+            with suppress(requests.RequestException):
+                if requests.get(f"{self.url}/server_info", timeout=2).ok:
+                    return
+            time.sleep(0.2)
+        raise WorldError("dagster.unreachable", f"Dagster did not come up at {self.url}; see {self._log('webserver')}")
+
+    def keep_alive(self) -> None:
+        """Start again what has ended. Call it every second or so.
+
+        Raises:
+            WorldError: `dagster.unreachable` when a part ends again and again.
+        """
+        for part in self._parts:
+            if part.process is not None and part.process.poll() is not None:
+                part.restarts += 1
+                if part.restarts > _MAX_RESTARTS:
+                    message = f"the {part.name} ended {part.restarts} times; see {self._log(part.name)}"
+                    raise WorldError("dagster.unreachable", message)
+                self._spawn(part)
+
+    def stop(self) -> None:
+        """End every process of this instance: the parts politely, run workers and stragglers at once."""
+        for part in self._parts:
+            if part.process is not None and part.process.poll() is None:
+                part.process.send_signal(signal.SIGTERM)
+        _kill_marked(self._token, grace_seconds=_STOP_TIMEOUT_SECONDS, spared={p.process.pid for p in self._parts if p.process})
+        for part in self._parts:
+            if part.process is not None:
+                part.process.wait()
+        self._record.unlink(missing_ok=True)
+
+    def _spawn(self, part: _Part) -> None:
+        log_path = self._log(part.name)
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        environment = {
+            **os.environ,
+            "DAGSTER_HOME": str(self._dagster_home),
+            "METRICFOUNDRY_HOME": str(self._settings.home),
+            _TOKEN_VARIABLE: self._token,
+        }
+        with log_path.open("ab") as log:
+            part.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules, no shell
+                part.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment,
+            )
+
+    def _log(self, name: str) -> Path:
+        return self._settings.home / "logs" / f"{name}.log"
+
+    def _clear_away_earlier(self) -> None:
+        self._settings.home.mkdir(parents=True, exist_ok=True)
+        try:
+            earlier = json.loads(self._record.read_text())
+        except (FileNotFoundError, ValueError):
+            return
+        if _is_alive(earlier["pid"], earlier["started"]):
+            message = f"{self._settings.home} is in use by process {earlier['pid']}, at {earlier['url']}"
+            raise ConflictError("instance.running", message)
+        _kill_marked(earlier["token"], grace_seconds=0, spared=set())
+
+
+@contextmanager
+def supervised(settings: Settings, port: int) -> Iterator[Supervisor]:
+    """Start an instance, give it, and stop it whatever happens. SIGTERM and SIGHUP end it like Ctrl-C."""
+    supervisor = Supervisor(settings, port)
+    earlier = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        supervisor.start()
+        yield supervisor
+    finally:
+        # A second Ctrl-C must not leave processes behind.
+        with _uninterrupted():
+            supervisor.stop()
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def deployment_file(name: str) -> Path:
+    """Where `dagster.yaml` or `workspace.yaml` is: in the package when installed, at the top of a checkout."""
+    packaged = _PACKAGE / "deployment" / name
+    return packaged if packaged.exists() else _PACKAGE.parent / name
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    earlier = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _is_alive(pid: int, started: float) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return abs(psutil.Process(pid).create_time() - started) < 1
+    return False
+
+
+def _kill_marked(token: str, *, grace_seconds: float, spared: set[int]) -> None:
+    """Kill every process that carries the token; those in `spared` have `grace_seconds` to go by themselves."""
+    deadline = time.monotonic() + grace_seconds
+    while marked := _marked(token):
+        in_time = time.monotonic() < deadline
+        for process in marked:
+            if not (in_time and (process.pid in spared or _has_ancestor(process, spared))):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        psutil.wait_procs(marked, timeout=0.1)
+
+
+def _marked(token: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+            is_ours = process.pid != os.getpid() and process.environ().get(_TOKEN_VARIABLE) == token
+            if is_ours and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def _has_ancestor(process: psutil.Process, pids: set[int]) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return any(parent.pid in pids for parent in process.parents())
+    return False

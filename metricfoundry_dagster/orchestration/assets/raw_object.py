@@ -1,0 +1,29 @@
+"""The asset `raw_object`, the door of the flow. A run may bring its own source in the config of this asset."""
+
+import dagster as dg
+
+from metricfoundry_dagster.actions.adopt import adopt
+from metricfoundry_dagster.domain.products import Stage, StageProduct
+from metricfoundry_dagster.orchestration.failures import translated_to_dagster
+from metricfoundry_dagster.orchestration.stage_runs import materialize_stage, product_asset
+from metricfoundry_dagster.ports.bundle import Ports
+
+
+class SourceConfig(dg.Config):
+    """Where the dataset comes from, for a partition that is not registered yet. Leave it out for all others."""
+
+    source_uri: str | None = None
+    datasource: str | None = None
+    mode: str = "replace"
+    contract: str | None = None
+
+
+@dg.asset(**product_asset(Stage.RAW_OBJECT, kinds={"s3", "file"}))
+def raw_object(
+    context: dg.AssetExecutionContext, config: SourceConfig, ports: dg.ResourceParam[Ports]
+) -> dg.MaterializeResult[StageProduct]:
+    """The bytes as they came, with SHA-256, size, media type and provenance."""
+    if config.source_uri is not None:
+        with translated_to_dagster(context.retry_number):
+            adopt(ports, context.partition_key, config.source_uri, config.datasource, config.mode, config.contract)
+    return materialize_stage(Stage.RAW_OBJECT, context, ports)

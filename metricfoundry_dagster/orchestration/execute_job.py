@@ -1,0 +1,34 @@
+"""Carry one job in this process, with no daemon and no web server: `python -m … JOB_ID_TAG RUN_ID`.
+
+`ingest` starts it when nothing else is running. The run is recorded in the same instance, so that the UI shows
+it later, and it is found again by its tags when this process is killed.
+"""
+
+import sys
+
+import dagster as dg
+
+from metricfoundry_dagster.definitions import defs
+from metricfoundry_dagster.orchestration.launcher import worker_tags
+from metricfoundry_dagster.orchestration.partitions import DATASETS
+from metricfoundry_dagster.orchestration.resources import ports_from_settings
+from metricfoundry_dagster.ports.runs import JOB_ID_TAG
+
+
+def execute_job(job_id: str, run_id: str) -> bool:
+    """Run the job's dataset through the five assets; True when the run succeeded."""
+    job = ports_from_settings().catalog.job(job_id)
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions(str(DATASETS.name), [job.dataset_id])
+        result = defs.resolve_job_def("dataset_job").execute_in_process(
+            instance=instance,
+            partition_key=job.dataset_id,
+            run_id=run_id,
+            tags={JOB_ID_TAG: job_id, **worker_tags()},
+            raise_on_error=False,
+        )
+    return result.success
+
+
+if __name__ == "__main__":
+    sys.exit(0 if execute_job(sys.argv[1], sys.argv[2]) else 1)

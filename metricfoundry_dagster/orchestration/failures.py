@@ -1,0 +1,57 @@
+"""Failures: how the three branches of errors look to Dagster, in one place.
+
+The world's errors ask for a retry with exponential backoff and full jitter; everything else fails at once and
+says what to do. Nothing here decides which error belongs to which branch.
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from metricfoundry_dagster.domain.errors import MetricFoundryError, WorldError
+from metricfoundry_dagster.orchestration.process_settings import process_settings
+
+_CAP_SECONDS = 60.0
+
+
+@contextmanager
+def translated_to_dagster(retry_number: int) -> Iterator[None]:
+    """Turn our errors into Dagster's: `RetryRequested` for the world's, `Failure` for all others.
+
+    `retry_number` is how often this step was retried before, from 0.
+    """
+    try:
+        yield
+    except WorldError as error:
+        if not is_retried(error, retry_number):
+            raise _failure(error) from error
+        settings = process_settings()
+        wait_seconds = backoff_seconds(retry_number, settings.world_retry_base_seconds)
+        raise dg.RetryRequested(settings.world_retries, wait_seconds) from error
+    except MetricFoundryError as error:
+        raise _failure(error) from error
+
+
+def is_retried(error: Exception, retry_number: int) -> bool:
+    """Whether the step is run again after this error, having been retried `retry_number` times."""
+    return isinstance(error, WorldError) and retry_number < process_settings().world_retries
+
+
+def backoff_seconds(retry_number: int, base_seconds: float) -> float:
+    """Seconds to wait before the next try: full jitter below a doubling cap, of `base_seconds` at first.
+
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. Never below a tenth of a
+    second, so that a retry never comes at once.
+    """
+    ceiling = min(_CAP_SECONDS, base_seconds * 2.0**retry_number)
+    return max(0.1, random.uniform(0.0, ceiling))  # noqa: S311 - spreads load, protects no secret
+
+
+def _failure(error: MetricFoundryError) -> dg.Failure:
+    record = error.record
+    metadata = {"code": record.code, "hint": record.hint}
+    if str(record.place):
+        metadata["place"] = str(record.place)
+    return dg.Failure(f"{record.message} [{record.code}] {record.hint}", metadata=metadata, allow_retries=False)

@@ -1,0 +1,89 @@
+"""Sensors: they ask actions what there is to do, and translate the answer into partitions and runs.
+
+`drop_zone` registers what came in and submits waiting jobs; `lost_jobs` closes jobs whose worker did not live to
+say so. Both may die at any point: what was not submitted is still in the catalog, and a run is looked for
+by its job's tag before it is asked for again.
+"""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from metricfoundry_dagster.actions.discover import discover
+from metricfoundry_dagster.actions.recover import recover
+from metricfoundry_dagster.actions.submit_waiting import claim_waiting
+from metricfoundry_dagster.domain.jobs import Job, JobState
+from metricfoundry_dagster.orchestration.jobs import DATASET_JOB
+from metricfoundry_dagster.orchestration.partitions import DATASETS
+from metricfoundry_dagster.orchestration.run_states import run_carrying, run_states
+from metricfoundry_dagster.ports.bundle import Ports
+from metricfoundry_dagster.ports.catalog import DatasetFilter
+from metricfoundry_dagster.ports.runs import JOB_ID_TAG
+from metricfoundry_dagster.settings import Settings
+
+_MAX_CARRIED = 1_000
+
+
+def drop_zone_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Watches `incoming/` and everything else that waits for a run."""
+
+    @dg.sensor(
+        name="drop_zone",
+        job=DATASET_JOB,
+        minimum_interval_seconds=settings.sensor_interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Registers every complete new object of the drop zone and starts a run for each waiting dataset.",
+    )
+    def drop_zone(context: dg.SensorEvaluationContext, ports: dg.ResourceParam[Ports]) -> dg.SensorResult:
+        found = discover(ports, max_registrations=settings.max_registrations_per_tick)
+        for refusal in found.refused:
+            context.log.warning(f"{refusal.uri}: {refusal.error.message} {refusal.error.hint}")
+        jobs = claim_waiting(
+            ports,
+            max_jobs=settings.max_runs_per_tick,
+            max_queued=settings.max_queued_runs,
+            lost_after=timedelta(seconds=settings.job_lost_after_seconds),
+            find_run=lambda job: run_carrying(job, context.instance),
+        )
+        if not jobs:
+            return dg.SensorResult(skip_reason=f"nothing waits; {len(found.registered)} objects were registered")
+        keys = sorted({job.dataset_id for job in jobs})
+        return dg.SensorResult(
+            run_requests=[_request(job) for job in jobs],
+            dynamic_partitions_requests=[DATASETS.build_add_request(keys)],
+        )
+
+    return drop_zone
+
+
+def lost_jobs_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Watches the runs of processing jobs."""
+
+    @dg.sensor(
+        name="lost_jobs",
+        minimum_interval_seconds=settings.sensor_interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Closes jobs whose run ended without a word, and lets their dataset be taken up again.",
+    )
+    def lost_jobs(context: dg.SensorEvaluationContext, ports: dg.ResourceParam[Ports]) -> dg.SkipReason:
+        carried = _carried_jobs(ports)
+        states = run_states(carried, context.instance)
+        for job in carried:
+            recovery = recover(ports, job, states[job.job_id])
+            if recovery is not None:
+                fate = "is taken up again" if recovery.successor else "is left to a person"
+                context.log.warning(f"{job.dataset_id}: run {job.run_id} ended without closing its job; it {fate}")
+        return dg.SkipReason(f"{len(carried)} jobs are carried by runs")
+
+    return lost_jobs
+
+
+def _carried_jobs(ports: Ports) -> list[Job]:
+    """Jobs whose run is known. One may also fail before it opens its job, so those in the queue count too."""
+    states = (JobState.PROCESSING, JobState.QUEUED)
+    listed = [ports.catalog.datasets(DatasetFilter(state=state, limit=_MAX_CARRIED)) for state in states]
+    return [job for jobs in listed for _, job in jobs if job.run_id is not None]
+
+
+def _request(job: Job) -> dg.RunRequest:
+    return dg.RunRequest(run_key=job.job_id, partition_key=job.dataset_id, tags={JOB_ID_TAG: job.job_id})

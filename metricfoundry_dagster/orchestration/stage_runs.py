@@ -1,0 +1,76 @@
+"""What the five assets have in common: open the job, run the stage, hand over its product and verdict.
+
+Put here what every asset body needs. What is special to one asset stays in its own file.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, Place
+from metricfoundry_dagster.domain.jobs import Attempt
+from metricfoundry_dagster.domain.products import Stage, StageProduct
+from metricfoundry_dagster.orchestration.asset_checks import check_results, check_specs
+from metricfoundry_dagster.orchestration.failures import is_retried, translated_to_dagster
+from metricfoundry_dagster.orchestration.partitions import DATASETS
+from metricfoundry_dagster.pipeline.flow import give_up, run_stage
+from metricfoundry_dagster.pipeline.job_progress import JobProgress
+from metricfoundry_dagster.pipeline.product_handle import ProductHandle
+from metricfoundry_dagster.ports.bundle import Ports
+from metricfoundry_dagster.ports.runs import JOB_ID_TAG
+
+#: Raise it when the same bytes would give another product.
+CODE_VERSION = "1"
+
+
+def product_asset(stage: Stage, kinds: set[str]) -> dict[str, Any]:
+    """The arguments of `@dg.asset` that are the same for every stage."""
+    return {
+        "name": stage.value,
+        "partitions_def": DATASETS,
+        "io_manager_key": "products",
+        "check_specs": check_specs(stage),
+        "group_name": "datasets",
+        "owners": ["team:metricfoundry"],
+        "kinds": kinds,
+        "code_version": CODE_VERSION,
+    }
+
+
+def materialize_stage(
+    stage: Stage, context: dg.AssetExecutionContext, ports: Ports, upstream: ProductHandle | None = None
+) -> dg.MaterializeResult[StageProduct]:
+    """Run one stage of this partition's dataset; the IO manager publishes what it gives.
+
+    Raises:
+        dg.RetryRequested: the world did not answer.
+        dg.Failure: everything else that is no verdict on the data.
+    """
+    with translated_to_dagster(context.retry_number):
+        attempt = open_attempt(context, ports)
+        try:
+            progress = JobProgress(attempt.job.job_id, ports.catalog, ports.clock)
+            product = run_stage(stage, attempt, ports, progress, upstream)
+        except Exception as error:
+            _give_up_unless_retried(attempt, error, context.retry_number, ports)
+            raise
+        finally:
+            if upstream is not None:
+                upstream.close()
+    return dg.MaterializeResult(value=product, check_results=list(check_results(product)))
+
+
+def open_attempt(context: dg.AssetExecutionContext, ports: Ports) -> Attempt:
+    """The job that this run carries for this partition's dataset; the same one in all five assets."""
+    run = context.run
+    return ports.catalog.open_job(context.partition_key, run.run_id, run.tags.get(JOB_ID_TAG), run.parent_run_id, ports.clock.now())
+
+
+def _give_up_unless_retried(attempt: Attempt, error: Exception, retry_number: int, ports: Ports) -> None:
+    if is_retried(error, retry_number):
+        return
+    if isinstance(error, MetricFoundryError):
+        give_up(attempt, error.record, ports)
+        return
+    message = f"{type(error).__name__}: {error}"
+    give_up(attempt, ErrorRecord("unexpected", message, Place(), "Please report it with the log of the run."), ports)

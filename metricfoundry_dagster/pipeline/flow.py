@@ -1,0 +1,146 @@
+"""The flow: five stages in order, each run, published and judged. The only module that knows all stages.
+
+    run_stage(stage, attempt, ports, progress)   refuses after a failed gate upstream; runs the pure stage
+    publish(product, ports)                      fence, manifest, catalog; may be called again after a crash
+    take_through(attempt, ports, progress)       the two for each stage, until the end or a failed gate
+
+A run of one dataset calls the first two from five assets; a batch calls `take_through` per dataset. A stage
+never knows who called it. What Dagster makes of a product is decided in `orchestration/`.
+"""
+
+from collections.abc import Callable
+
+from metricfoundry_dagster.domain.errors import ConflictError, ErrorRecord, FencedError, InternalError, Place, UserError
+from metricfoundry_dagster.domain.findings import Finding, Severity
+from metricfoundry_dagster.domain.jobs import Attempt, JobState
+from metricfoundry_dagster.domain.products import Gate, Stage, StageProduct
+from metricfoundry_dagster.pipeline.intake.take_in import take_in
+from metricfoundry_dagster.pipeline.manifests import read_product, show_published_manifest, write_attempt_manifest
+from metricfoundry_dagster.pipeline.product_handle import ProductHandle
+from metricfoundry_dagster.pipeline.profiling.profile_dataset import profile_dataset
+from metricfoundry_dagster.pipeline.serving.serve_dataset import serve_dataset
+from metricfoundry_dagster.pipeline.staging.stage_dataset import stage_dataset
+from metricfoundry_dagster.pipeline.validation.validate_dataset import validate_dataset
+from metricfoundry_dagster.ports.bundle import Ports
+from metricfoundry_dagster.ports.progress import Progress
+
+_StageWithUpstream = Callable[[Attempt, Ports, Progress, ProductHandle], StageProduct]
+_AFTER_INTAKE: dict[Stage, _StageWithUpstream] = {
+    Stage.STAGED_PARQUET: stage_dataset,
+    Stage.VALIDATED_FRAME: validate_dataset,
+    Stage.PROFILE_REPORT: profile_dataset,
+    Stage.DRUID_DATASOURCE: serve_dataset,
+}
+#: Errors that say that this job must stop, not that the data is bad: they never become a gate's verdict.
+_STOPS = {"job.canceled", "stage.upstream_failed", "stage.upstream_missing"}
+
+
+def run_stage(
+    stage: Stage, attempt: Attempt, ports: Ports, progress: Progress, upstream: ProductHandle | None = None
+) -> StageProduct:
+    """Run one stage and give its product, whose files lie in the store but do not count yet.
+
+    A stage that this job has published already is not run again. A user's error inside the stage becomes a
+    product with a failed gate. `upstream` saves reading the manifest of the stage before.
+
+    Raises:
+        UserError: `stage.upstream_failed` or `stage.upstream_missing`; `job.canceled`.
+        WorldError: something outside does not answer; the stage may be run again.
+        InternalError: rows are unaccounted for.
+    """
+    published = read_product(attempt.dataset.dataset_id, stage, ports)
+    if published is not None and published.attempt == attempt.number:
+        return published
+    progress.report(stage, 0.0)
+    try:
+        product = _run(stage, attempt, ports, progress, upstream)
+    except UserError as error:
+        if error.code in _STOPS:
+            raise
+        product = _refused(stage, attempt, error.record)
+    return _require_balance(product)
+
+
+def publish(product: StageProduct, ports: Ports) -> None:
+    """Let the product count: fence, catalog, manifest, and the job's state. Idempotent.
+
+    Raises:
+        FencedError: `attempt.fenced` when a newer attempt has begun or the job has ended; nothing was published.
+    """
+    job = next((j for j in ports.catalog.jobs_of(product.dataset_id) if j.attempt == product.attempt), None)
+    if job is None:
+        raise FencedError("attempt.fenced", f"attempt {product.attempt} of {product.dataset_id} has no job")
+    write_attempt_manifest(product, ports)
+    ports.catalog.publish(product, job.job_id, ports.clock.now())
+    show_published_manifest(product.dataset_id, product.stage, ports)
+    if not product.gate.passed:
+        ports.catalog.close_job(job.job_id, JobState.FAILED, product.gate.error, ports.clock.now())
+    elif product.stage is list(Stage)[-1]:
+        ports.catalog.close_job(job.job_id, JobState.COMPLETED, None, ports.clock.now())
+
+
+def take_through(attempt: Attempt, ports: Ports, progress: Progress) -> list[StageProduct]:
+    """Run and publish every stage until the end or a failed gate; give the products, the last one deciding."""
+    products: list[StageProduct] = []
+    for stage in Stage:
+        product = run_stage(stage, attempt, ports, progress)
+        publish(product, ports)
+        products.append(product)
+        if not product.gate.passed:
+            break
+    return products
+
+
+def give_up(attempt: Attempt, error: ErrorRecord, ports: Ports) -> None:
+    """Close the job after an error that is no verdict on the data; without effect when it has ended."""
+    state = JobState.CANCELED if error.code == "job.canceled" else JobState.FAILED
+    ports.catalog.close_job(attempt.job.job_id, state, error, ports.clock.now())
+
+
+def _run(stage: Stage, attempt: Attempt, ports: Ports, progress: Progress, upstream: ProductHandle | None) -> StageProduct:
+    if stage.upstream is None:
+        return take_in(attempt, ports, progress)
+    if upstream is not None:
+        _require_passed(upstream.product)
+        return _AFTER_INTAKE[stage](attempt, ports, progress, upstream)
+    with ProductHandle(_upstream_product(stage.upstream, attempt, ports), ports.store) as handle:
+        return _AFTER_INTAKE[stage](attempt, ports, progress, handle)
+
+
+def _upstream_product(stage: Stage, attempt: Attempt, ports: Ports) -> StageProduct:
+    product = read_product(attempt.dataset.dataset_id, stage, ports)
+    if product is None:
+        message = f"{stage} of {attempt.dataset.dataset_id} has not been made yet"
+        raise ConflictError("stage.upstream_missing", message)
+    _require_passed(product)
+    return product
+
+
+def _require_passed(product: StageProduct) -> None:
+    if not product.gate.passed:
+        message = f"{product.stage} of {product.dataset_id} did not pass its gate: {product.gate.summary}"
+        raise ConflictError("stage.upstream_failed", message)
+
+
+def _refused(stage: Stage, attempt: Attempt, error: ErrorRecord) -> StageProduct:
+    finding = Finding(error.code, Severity.ERROR, error.message, table=error.place.table, column=error.place.column)
+    return StageProduct(
+        stage=stage,
+        dataset_id=attempt.dataset.dataset_id,
+        attempt=attempt.number,
+        files=(),
+        tables=(),
+        findings=(finding,),
+        gate=Gate(passed=False, summary=error.message, error=error),
+    )
+
+
+def _require_balance(product: StageProduct) -> StageProduct:
+    for table in product.tables:
+        if not table.balances and table.error is None:
+            raise InternalError(
+                "staging.out_of_balance" if product.stage is Stage.STAGED_PARQUET else "validation.out_of_balance",
+                f"{product.stage}: {table.rows_in} rows in, {table.rows_out} out, {table.rows_rejected} rejected",
+                place=Place(table=table.name),
+            )
+    return product
