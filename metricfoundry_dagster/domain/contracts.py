@@ -9,7 +9,7 @@ Scalar = bool | int | float | str | date | datetime
 
 @dataclass(frozen=True, slots=True)
 class ColumnRule:
-    """What one column must hold. Bounds are inclusive; None means that nothing is asked."""
+    """What one column must hold. `minimum` and `maximum` are inclusive; None means that nothing is asked."""
 
     name: str
     #: A PyArrow type as it prints itself, such as `int64` or `timestamp[us]`.
@@ -19,6 +19,9 @@ class ColumnRule:
     unique: bool = False
     minimum: Scalar | None = None
     maximum: Scalar | None = None
+    #: Exclusive bounds: every value lies above the one and below the other.
+    above: Scalar | None = None
+    below: Scalar | None = None
     allowed: tuple[Scalar, ...] | None = None
     #: A regular expression that the whole text must match.
     pattern: str | None = None
