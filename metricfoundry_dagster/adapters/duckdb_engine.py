@@ -1,0 +1,136 @@
+"""The embedded serving engine: immutable Parquet files, a pointer in the catalog, and DuckDB in memory over both.
+
+No DuckDB file exists, so any number of processes read at once and no writer makes a reader wait. A reader that began
+before the pointer moved goes on with the files it began with.
+"""
+
+import os
+import re
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+from metricfoundry_dagster.adapters.duckdb_database import EngineLimits, LockedDatabase
+from metricfoundry_dagster.adapters.duckdb_views import literal, members_by_name, quoted, view_sql
+from metricfoundry_dagster.adapters.served_file_cache import ServedFileCache
+from metricfoundry_dagster.domain.errors import UserError, WorldError
+from metricfoundry_dagster.domain.served import QueryAnswer, Servable, Serving, Version
+from metricfoundry_dagster.ports.catalog import Versions
+from metricfoundry_dagster.ports.clock import Clock
+from metricfoundry_dagster.ports.object_store import ObjectStore
+
+_DEFAULT_CACHE_BYTES = 20 * 1024**3
+_KEEP_MARGIN_SECONDS = 600
+#: Statements with one of these words may look at any table without naming it.
+_ASKS_FOR_ALL = re.compile(r"\b(show|information_schema|pragma_\w+|duckdb_\w+|sqlite_master|query|query_table)\b", re.IGNORECASE)
+
+
+class DuckDbEngine:
+    """Implements `ports.serving_engine.ServingEngine`.
+
+    `cache_dir` takes copies of remote files, up to `cache_bytes`, and what large statements spill. One database per
+    process is kept for as long as the same versions are asked for.
+    """
+
+    def __init__(
+        self,
+        catalog: Versions,
+        store: ObjectStore,
+        cache_dir: Path,
+        clock: Clock,
+        *,
+        limits: EngineLimits | None = None,
+        cache_bytes: int = _DEFAULT_CACHE_BYTES,
+    ) -> None:
+        self._catalog = catalog
+        self._clock = clock
+        self._limits = limits or EngineLimits()
+        self._cache_dir = cache_dir
+        keep_seconds = self._limits.timeout_seconds + _KEEP_MARGIN_SECONDS
+        self._files = ServedFileCache(store, cache_dir / "files", max_bytes=cache_bytes, keep_seconds=keep_seconds)
+        self._kept = _Kept()
+        self._left_behind: list[_Kept] = []
+
+    def serve(self, servable: Servable) -> Serving:
+        """As the port says; the rows are counted in the files before anybody can see the version.
+
+        Raises:
+            WorldError: `serving.count_mismatch` when the files do not hold the rows they should.
+        """
+        candidate = Version(servable.datasource, 0, (servable,), self._clock.now())
+        counted = self.count_rows(Serving(candidate, current=False), servable.dataset_id)
+        expected = {table.name: table.rows for table in servable.tables}
+        if counted != expected:
+            raise WorldError("serving.count_mismatch", f"the files hold {counted} rows where {expected} are valid")
+        version, current = self._catalog.add_version(servable, self._clock.now())
+        return Serving(version, current)
+
+    def count_rows(self, serving: Serving, dataset_id: str) -> dict[str, int]:
+        """As the port says; only files of this dataset are opened."""
+        version = serving.version
+        own = replace(version, members=tuple(m for m in version.members if m.dataset_id == dataset_id))
+        names = members_by_name([own])
+        if not names:
+            return {}
+        selects = (f"SELECT {literal(name)}, count(*) FROM {quoted(name)}" for name in names)  # noqa: S608 - every name is quoted
+        answer = self._open([own]).read(" UNION ALL ".join(selects), len(names))
+        return {str(name): int(str(rows)) for name, rows in answer.rows}
+
+    def rollback(self, datasource: str) -> Version:
+        """As the port says."""
+        return self._catalog.step_back(datasource)
+
+    def current(self, datasource: str) -> Version | None:
+        """As the port says."""
+        return self._catalog.current_version(datasource)
+
+    def versions(self, datasource: str) -> list[Version]:
+        """As the port says."""
+        return self._catalog.versions(datasource)
+
+    def query(self, sql: str, max_rows: int) -> QueryAnswer:
+        """As the port says. Every datasource is seen at the version that was current when the query began."""
+        served = self._catalog.current_versions()
+        try:
+            return self._database_of(_mentioned(sql, served)).read(sql, max_rows)
+        except UserError as error:
+            if error.code == "query.invalid" and "does not exist" in error.record.message:
+                names = ", ".join(sorted(members_by_name(served))) or "nothing"
+                raise UserError("query.invalid", error.record.message, hint=f"What is served: {names}.") from error
+            raise
+
+    def _database_of(self, versions: list[Version]) -> LockedDatabase:
+        wanted = tuple((v.datasource, v.number, v.created_at) for v in versions)
+        if self._kept.process_id != os.getpid():
+            # a fork copies the database without its threads, and perhaps a lock that is held; both are left behind unclosed
+            self._left_behind.append(self._kept)
+            self._kept = _Kept()
+        with self._kept.lock:
+            if self._kept.database is None or self._kept.wanted != wanted:
+                self._kept.database = self._open(versions)
+                self._kept.wanted = wanted
+            return self._kept.database
+
+    def _open(self, versions: list[Version]) -> LockedDatabase:
+        names = members_by_name(versions)
+        paths = {file: self._files.path_of(file) for members in names.values() for _, table in members for file in table.files}
+        statements = [view_sql(name, members, paths.__getitem__) for name, members in names.items()]
+        return LockedDatabase(list(paths.values()), statements, self._cache_dir / "spill", self._limits)
+
+
+class _Kept:
+    """The database that this process keeps, and the versions that it shows."""
+
+    def __init__(self) -> None:
+        self.process_id = os.getpid()
+        self.lock = threading.Lock()
+        self.wanted: tuple[object, ...] = ()
+        self.database: LockedDatabase | None = None
+
+
+def _mentioned(sql: str, served: list[Version]) -> list[Version]:
+    """The versions that a statement may read. A table is named by its datasource's slug and perhaps more."""
+    if _ASKS_FOR_ALL.search(sql):
+        return served
+    lowered = sql.lower()
+    return [version for version in served if version.datasource in lowered]

@@ -1,0 +1,69 @@
+"""Versions of datasources in a dictionary, by the rules of the port."""
+
+import threading
+from datetime import datetime
+
+from metricfoundry_dagster.domain.datasets import Mode
+from metricfoundry_dagster.domain.errors import ConflictError, FencedError, NotFoundError
+from metricfoundry_dagster.domain.served import Servable, Version
+
+
+class MemoryVersions:
+    """Implements `ports.catalog.Versions`. A rollback leads to the version that was current when the present one was made."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, list[Version]] = {}
+        self._before: dict[tuple[str, int], Version | None] = {}
+        self._pointers: dict[str, Version] = {}
+        self._lock = threading.Lock()
+
+    def add_version(self, servable: Servable, now: datetime) -> tuple[Version, bool]:
+        with self._lock:
+            known = self._versions.setdefault(servable.datasource, [])
+            current = self._pointers.get(servable.datasource)
+            if current and current.members[0].mode is not servable.mode:
+                raise ConflictError("datasource.mode_conflict", f"{servable.datasource!r} is kept in the other mode")
+            repeated = [v for v in [*([current] if current else []), *known] if _holds(v, servable)]
+            if repeated:
+                return repeated[0], repeated[0] is current
+            attempts = [m.attempt for v in known for m in v.members if m.dataset_id == servable.dataset_id]
+            if attempts and max(attempts) > servable.attempt:
+                raise FencedError("attempt.fenced", f"there is a newer attempt of {servable.dataset_id}")
+            version = Version(servable.datasource, len(known) + 1, _members(current, servable), now)
+            known.append(version)
+            self._before[version.datasource, version.number] = current
+            late = current is not None and servable.mode is Mode.REPLACE and current.members[0].sequence > servable.sequence
+            if not late:
+                self._pointers[servable.datasource] = version
+            return version, not late
+
+    def step_back(self, datasource: str) -> Version:
+        with self._lock:
+            current = self._pointers.get(datasource)
+            if current is None:
+                raise NotFoundError("datasource.not_found", f"nothing was ever served as {datasource!r}")
+            before = self._before[datasource, current.number]
+            if before is None:
+                raise ConflictError("datasource.no_earlier_version", f"version {current.number} of {datasource!r} is the first")
+            self._pointers[datasource] = before
+            return before
+
+    def current_version(self, datasource: str) -> Version | None:
+        return self._pointers.get(datasource)
+
+    def versions(self, datasource: str) -> list[Version]:
+        return self._versions.get(datasource, [])[::-1]
+
+    def current_versions(self) -> list[Version]:
+        with self._lock:
+            return [self._pointers[name] for name in sorted(self._pointers)]
+
+
+def _holds(version: Version, servable: Servable) -> bool:
+    return any((m.dataset_id, m.attempt) == (servable.dataset_id, servable.attempt) for m in version.members)
+
+
+def _members(current: Version | None, servable: Servable) -> tuple[Servable, ...]:
+    others = current.members if current and servable.mode is Mode.APPEND else ()
+    kept = [member for member in others if member.dataset_id != servable.dataset_id]
+    return tuple(sorted([*kept, servable], key=lambda member: member.sequence))
