@@ -1,0 +1,76 @@
+"""The options by which a person overrides how a file is read: the same for `ingest`, `inspect` and `stage`."""
+
+from typing import Annotated, Any
+
+import typer
+
+Delimiter = Annotated[str | None, typer.Option("--delimiter", help="Character between fields; `tab` or `\\t` for a tab.")]
+Quote = Annotated[str | None, typer.Option("--quote", help="Character around fields; empty when nothing is quoted.")]
+NoHeader = Annotated[bool, typer.Option("--no-header", help="The first row is data: columns become column_1, column_2, ….")]
+Encoding = Annotated[str | None, typer.Option("--encoding", help="Encoding of the text, such as utf-8 or cp1252.")]
+Format = Annotated[str | None, typer.Option("--format", help="csv (also tab-separated), jsonl or parquet.")]
+Types = Annotated[list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="Type of a column, such as zip=string.")]
+
+_NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+_FORMATS: dict[str, dict[str, Any]] = {
+    "csv": {"format": "csv"},
+    "tsv": {"format": "csv", "delimiter": "\t"},
+    "jsonl": {"format": "jsonl"},
+    "parquet": {"format": "parquet"},
+}
+
+
+def recipe_overrides(
+    delimiter: str | None,
+    quote: str | None,
+    *,
+    no_header: bool,
+    encoding: str | None,
+    format_name: str | None,
+    types: list[str] | None,
+) -> dict[str, Any]:
+    """What was asked for, as fields of a recipe; empty when nothing was.
+
+    Raises:
+        typer.BadParameter: for a value that cannot be meant.
+    """
+    overrides: dict[str, Any] = dict(_format(format_name)) if format_name is not None else {}
+    if delimiter is not None:
+        overrides["delimiter"] = _one_character("--delimiter", _NAMED_DELIMITERS.get(delimiter, delimiter))
+    if quote is not None:
+        overrides["quote"] = _one_character("--quote", quote) if quote else None
+    if no_header:
+        overrides["has_header"] = False
+    if encoding is not None:
+        overrides["encoding"] = _encoding(encoding)
+    if types:
+        overrides["types"] = dict(_type_of(each) for each in types)
+    return overrides
+
+
+def _format(name: str) -> dict[str, Any]:
+    if name.lower() not in _FORMATS:
+        raise typer.BadParameter(f"--format is one of {', '.join(_FORMATS)}, not {name!r}")
+    return _FORMATS[name.lower()]
+
+
+def _one_character(option: str, value: str) -> str:
+    if len(value) != 1 or value in "\r\n":
+        raise typer.BadParameter(f"{option} takes one character, not {value!r}")
+    return value
+
+
+def _encoding(name: str) -> str:
+    import codecs
+
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        raise typer.BadParameter(f"--encoding {name!r} is not known") from None
+
+
+def _type_of(text: str) -> tuple[str, str]:
+    column, separator, type_name = text.rpartition("=")
+    if not (separator and column and type_name):
+        raise typer.BadParameter(f"--type takes COLUMN=TYPE, not {text!r}")
+    return column, type_name

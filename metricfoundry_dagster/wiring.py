@@ -1,0 +1,137 @@
+"""The composition root: everything real, built out of the settings. The only module that imports adapters.
+
+Imports lie inside the functions, so that loading the code location or printing a help text reaches for nothing.
+"""
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from metricfoundry_dagster.domain.errors import SettingsError, UserError, WorldError
+from metricfoundry_dagster.domain.limits import Limits
+from metricfoundry_dagster.domain.products import Root
+from metricfoundry_dagster.ports.bundle import Ports
+from metricfoundry_dagster.ports.catalog import Catalog
+from metricfoundry_dagster.ports.contract_files import ContractFiles
+from metricfoundry_dagster.ports.object_store import ObjectStore
+from metricfoundry_dagster.ports.runs import Runs
+from metricfoundry_dagster.ports.sources import Sources
+from metricfoundry_dagster.settings import Settings, variable_of
+
+if TYPE_CHECKING:
+    from metricfoundry_dagster.adapters.file_addresses import S3Options
+
+
+def build_ports(settings: Settings, *, only_source_roots: bool = False) -> Ports:
+    """Everything that the flow and the actions reach of the world; the catalog's schema is brought up to date.
+
+    With `only_source_roots` local sources must lie in the directories of that setting: so for whoever serves requests
+    that come from elsewhere.
+
+    Raises:
+        WorldError: `catalog.unreachable`, or `store.unreachable` when the home cannot be made.
+    """
+    from metricfoundry_dagster.adapters.duckdb_database import EngineLimits
+    from metricfoundry_dagster.adapters.duckdb_engine import DuckDbEngine
+    from metricfoundry_dagster.adapters.system_clock import SystemClock
+
+    catalog, store, clock = build_catalog(settings), build_store(settings), SystemClock()
+    limits = EngineLimits(timeout_seconds=settings.query_timeout_seconds)
+    return Ports(
+        store=store,
+        sources=build_sources(settings, only_source_roots=only_source_roots),
+        catalog=catalog,
+        engine=DuckDbEngine(catalog, store, settings.home / "cache", clock, limits=limits),
+        contracts=build_contracts(settings),
+        clock=clock,
+        limits=build_limits(settings),
+    )
+
+
+def build_runs(settings: Settings) -> Runs:
+    """What carries jobs: Dagster when it answers, else a process of our own."""
+    from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
+
+    return DagsterRuns(url=settings.dagster_url, home=settings.home)
+
+
+def build_limits(settings: Settings) -> Limits:
+    """The bounds on what comes in."""
+    return Limits(**{field.name: getattr(settings, field.name) for field in fields(Limits)})
+
+
+def build_catalog(settings: Settings) -> Catalog:
+    """The catalog, its schema up to date.
+
+    Raises:
+        SettingsError: `settings.invalid` for an address of no database that can hold it.
+        WorldError: `catalog.unreachable`, or `store.unreachable` when the home cannot be made.
+    """
+    from metricfoundry_dagster.adapters.catalog.open_catalog import open_catalog
+
+    _make_home(settings)
+    try:
+        catalog = open_catalog(settings.database_url)
+    except UserError as error:
+        raise SettingsError("settings.invalid", f"{variable_of('database_url')}: {error.record.message}") from None
+    catalog.upgrade()
+    return catalog
+
+
+def build_store(settings: Settings) -> ObjectStore:
+    """The object store with its three roots; nothing is connected to yet."""
+    from metricfoundry_dagster.adapters.fsspec_store import FsspecStore
+
+    roots = {
+        Root.UPLOADS: settings.uploads_root,
+        Root.ARTIFACTS: settings.artifacts_root,
+        Root.REPORTS: settings.reports_root,
+    }
+    return FsspecStore(roots, s3=_s3_options(settings))
+
+
+def build_sources(settings: Settings, *, only_source_roots: bool) -> Sources:
+    """What reads the addresses that people give."""
+    from metricfoundry_dagster.adapters.fsspec_sources import FsspecSources
+
+    return FsspecSources(s3=_s3_options(settings), source_roots=settings.source_roots if only_source_roots else None)
+
+
+def build_contracts(settings: Settings) -> ContractFiles:
+    """The contracts directory, and the contracts that come with the package."""
+    from metricfoundry_dagster.adapters.contract_files import ContractFilesInDirectory
+
+    return ContractFilesInDirectory(settings.contracts_dir)
+
+
+def build_directory_store(directory: str) -> ObjectStore:
+    """A store whose three roots are one directory: for commands that write where they are told to."""
+    from metricfoundry_dagster.adapters.fsspec_store import FsspecStore
+
+    return FsspecStore(dict.fromkeys(Root, directory))
+
+
+def dagster_answers(settings: Settings) -> bool:
+    """Whether Dagster's web server answers at its address."""
+    from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
+
+    return DagsterRuns(url=settings.dagster_url, home=settings.home).is_answering()
+
+
+def _make_home(settings: Settings) -> None:
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "Set METRICFOUNDRY_HOME to a directory that can be written."
+        raise WorldError("store.unreachable", f"{settings.home} cannot be made: {error.strerror}", hint=hint) from None
+
+
+def _s3_options(settings: Settings) -> "S3Options":
+    from metricfoundry_dagster.adapters.file_addresses import S3Options
+
+    secret = settings.s3_secret_access_key
+    return S3Options(
+        endpoint_url=settings.s3_endpoint_url,
+        access_key=settings.s3_access_key_id,
+        secret_key=secret.get_secret_value() if secret else None,
+        region=settings.s3_region,
+    )
