@@ -64,12 +64,12 @@ class Settings(BaseSettings):
         json_schema_extra={"shown": "sqlite:///<home>/catalog.db"},
         repr=False,
     )
-    """SQLAlchemy URL of the catalog: SQLite, or `postgresql+psycopg2://user:password@host/database`."""
+    """SQLAlchemy URL of the catalog: SQLite, or `postgresql://user:password@host:5432/database`."""
     contracts_dir: Annotated[Path, Field(validate_default=True, json_schema_extra={"shown": "./contracts"})] = Path("contracts")
     """Directory of contracts: `<datasource>.yaml` in it is the contract of that datasource."""
     source_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         default_factory=lambda earlier: (Path.cwd(), earlier["home"]),
-        json_schema_extra={"shown": "working directory and <home>"},
+        json_schema_extra={"shown": "<working directory>:<home>"},
     )
     """Directories in which local files must lie that a remote request names, separated as in PATH."""
 
@@ -100,6 +100,8 @@ class Settings(BaseSettings):
     """Most new objects that one look registers; the rest waits for the next."""
     max_runs_per_tick: Count = 50
     """Most runs that one look submits."""
+    max_queued_runs: Count = 200
+    """Most runs that wait for a free worker; more datasets wait in the catalog, where waiting costs nothing."""
     job_lost_after_seconds: Seconds = 60.0
     """Seconds after which a job that was claimed but has no run is taken up again."""
     max_concurrent_runs: Count = 2
