@@ -4,16 +4,15 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from metricfoundry_dagster.adapters.catalog.database import DatabaseUser, in_chunks
-from metricfoundry_dagster.adapters.catalog.rows import dataset_of, find_dataset, job_of, no_dataset, select_datasets
+from metricfoundry_dagster.adapters.catalog.rows import dataset_of, find_dataset, job_of, new_job_row, no_dataset, select_datasets
 from metricfoundry_dagster.adapters.catalog.schema import arrivals, datasets, datasources, jobs, source_digest
 from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset
 from metricfoundry_dagster.domain.errors import ConflictError, Place, UserError
-from metricfoundry_dagster.domain.jobs import Job, JobState
+from metricfoundry_dagster.domain.jobs import Job
 from metricfoundry_dagster.ports.catalog import DatasetFilter
 
 
@@ -162,7 +161,7 @@ def _dataset_from(new: NewDataset, sequence: int, now: datetime) -> Dataset:
 
 def _insert(connection: Connection, added: Sequence[Dataset], sequences: dict[str, int], now: datetime) -> None:
     connection.execute(insert(datasets), [_dataset_row(dataset) for dataset in added])
-    connection.execute(insert(jobs), [job_row(dataset.dataset_id, now) for dataset in added])
+    connection.execute(insert(jobs), [new_job_row(dataset.dataset_id, now) for dataset in added])
     for slug in sorted({dataset.datasource for dataset in added}):
         connection.execute(update(datasources).where(datasources.c.slug == slug).values(last_sequence=sequences[slug]))
     for chunk in in_chunks(source_digest(dataset.source_uri, dataset.etag) for dataset in added):
@@ -187,16 +186,4 @@ def _dataset_row(dataset: Dataset) -> dict[str, object]:
         "recipe": dataset.recipe,
         "current_attempt": 0,
         "created_at": dataset.created_at,
-    }
-
-
-def job_row(dataset_id: str, now: datetime) -> dict[str, object]:
-    """A new job in state created, as a row of `jobs`."""
-    return {
-        "job_id": uuid4().hex,
-        "dataset_id": dataset_id,
-        "attempt": 0,
-        "state": JobState.CREATED,
-        "progress_percent": 0,
-        "created_at": now,
     }

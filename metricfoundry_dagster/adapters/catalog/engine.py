@@ -30,8 +30,7 @@ _IDLE_IN_TRANSACTION_SECONDS = 60
 _POSTGRESQL_ARGUMENTS: dict[str, Any] = {
     "connect_timeout": 10,
     "application_name": "metricfoundry",
-    "options": f"-c lock_timeout={_LOCK_WAIT_SECONDS}s "
-    f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_SECONDS}s",
+    "options": f"-c lock_timeout={_LOCK_WAIT_SECONDS}s -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_SECONDS}s",
     # Without these a statement into a dead network waits for ever.
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -73,7 +72,14 @@ def build_engine(url: URL) -> Engine:
     if is_sqlite(url):
         return _build_sqlite(url)
     arguments = {name: value for name, value in _POSTGRESQL_ARGUMENTS.items() if name not in url.query}
-    return create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_recycle=1_800, connect_args=arguments)
+    return create_engine(
+        url,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_recycle=1_800,
+        executemany_mode="values_plus_batch",  # else inserts that pass over existing rows go one by one
+        connect_args=arguments,
+    )
 
 
 def _build_sqlite(url: URL) -> Engine:

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
 
-from metricfoundry_dagster.adapters.catalog.datasets import job_row
-from metricfoundry_dagster.adapters.catalog.rows import UNENDED, find_job, job_of, lock_dataset
+from metricfoundry_dagster.adapters.catalog.rows import UNENDED, find_job, job_of, lock_dataset, new_job_row
 from metricfoundry_dagster.adapters.catalog.schema import datasets, jobs
 from metricfoundry_dagster.domain.error_codes import ERROR_CODES
 from metricfoundry_dagster.domain.errors import ConflictError, ErrorRecord, NotFoundError, Place
@@ -87,7 +86,7 @@ def _refuse_canceled(job: Job) -> None:
 
 
 def _new_job(connection: Connection, dataset_id: str, now: datetime) -> str:
-    row = job_row(dataset_id, now)
+    row = new_job_row(dataset_id, now)
     connection.execute(insert(jobs).values(row))
     return str(row["job_id"])
 

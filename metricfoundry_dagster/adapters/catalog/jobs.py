@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from metricfoundry_dagster.adapters.catalog.database import DatabaseUser
-from metricfoundry_dagster.adapters.catalog.datasets import job_row
 from metricfoundry_dagster.adapters.catalog.job_opening import end_job, open_job
-from metricfoundry_dagster.adapters.catalog.rows import UNENDED, find_dataset, find_job, job_of, lock_dataset
+from metricfoundry_dagster.adapters.catalog.rows import UNENDED, find_dataset, find_job, job_of, lock_dataset, new_job_row
 from metricfoundry_dagster.adapters.catalog.schema import jobs
 from metricfoundry_dagster.domain.errors import ConflictError, ErrorRecord
 from metricfoundry_dagster.domain.jobs import Attempt, Job, JobState
@@ -50,7 +49,7 @@ class SqlJobs(DatabaseUser):
             unended = select(jobs).where(jobs.c.dataset_id == dataset_id, jobs.c.state.in_(UNENDED))
             if (other := connection.execute(unended).one_or_none()) is not None:
                 raise ConflictError("job.not_retryable", f"job {other.job_id} of {dataset_id} is {other.state}")
-            row = job_row(dataset_id, now)
+            row = new_job_row(dataset_id, now)
             connection.execute(insert(jobs).values(row))
             return find_job(connection, str(row["job_id"]))
 

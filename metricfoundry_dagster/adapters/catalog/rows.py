@@ -1,6 +1,8 @@
-"""From rows of the catalog's tables to the words of the domain."""
+"""Between rows of the catalog's tables and the words of the domain, where several parts of the catalog need it."""
 
+from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Connection, Row, Select, select
 
@@ -49,6 +51,18 @@ def job_of(row: Row[Any]) -> Job:
         created_at=row.created_at,
         ended_at=row.ended_at,
     )
+
+
+def new_job_row(dataset_id: str, now: datetime) -> dict[str, object]:
+    """A new job in state created, as a row of `jobs`."""
+    return {
+        "job_id": uuid4().hex,
+        "dataset_id": dataset_id,
+        "attempt": 0,
+        "state": JobState.CREATED,
+        "progress_percent": 0,
+        "created_at": now,
+    }
 
 
 def find_dataset(connection: Connection, dataset_id: str) -> Dataset:

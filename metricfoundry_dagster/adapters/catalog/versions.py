@@ -58,7 +58,7 @@ class SqlVersions(DatabaseUser):
             recorded = _recorded(connection, servable.datasource)
             current = recorded.get(pointer.current_number)
             before = _version_of(current, recorded) if current else None
-            if before and servable_key(servable) in map(servable_key, before.members):
+            if before and _key_of(servable) in map(_key_of, before.members):
                 return before, True
             _require_none_newer(recorded, servable)
             if repeated := next((row for row in recorded.values() if row.holds(servable)), None):
@@ -115,7 +115,7 @@ class SqlVersions(DatabaseUser):
         return pointer
 
 
-def servable_key(servable: Servable) -> tuple[str, int]:
+def _key_of(servable: Servable) -> tuple[str, int]:
     """Which attempt of which dataset."""
     return servable.dataset_id, servable.attempt
 

@@ -111,9 +111,7 @@ def _create_jobs() -> None:
     op.create_index("ix_jobs_dataset_id_number", "jobs", ["dataset_id", "number"])
     op.create_index("ix_jobs_run_id", "jobs", ["run_id"])
     op.create_index("ix_jobs_state_number", "jobs", ["state", "number"])
-    op.create_index(
-        "uq_jobs_unended", "jobs", ["dataset_id"], unique=True, sqlite_where=_UNENDED, postgresql_where=_UNENDED
-    )
+    op.create_index("uq_jobs_unended", "jobs", ["dataset_id"], unique=True, sqlite_where=_UNENDED, postgresql_where=_UNENDED)
 
 
 def _create_stages() -> None:
