@@ -1,4 +1,4 @@
-"""The catalogue of codes is whole: explained, used, in the right branch, and in the guide."""
+"""The catalogue of codes is whole: explained, used, and in the right branch."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ import pytest
 
 from metricfoundry_dagster.domain import errors
 from metricfoundry_dagster.domain.error_codes import ERROR_CODES
-from metricfoundry_dagster_tests.architecture.source_code import ROOT, SOURCE, called_name, parse, python_files, relative
+from metricfoundry_dagster_tests.architecture.source_code import SOURCE, called_name, parse, python_files, relative
 
 BRANCHES = ((errors.UserError, "user"), (errors.WorldError, "world"), (errors.InternalError, "internal"))
 BRANCH_OF = {
@@ -47,12 +47,6 @@ def test_no_code_is_left_over() -> None:
     catalogue = SOURCE / "domain" / "error_codes.py"
     texts = [path.read_text("utf-8") for path in python_files(SOURCE) if path != catalogue]
     assert [code for code in ERROR_CODES if not any(f'"{code}"' in text for text in texts)] == []
-
-
-def test_the_guide_lists_every_code_with_its_meaning_and_hint() -> None:
-    guide = (ROOT / "docs" / "guide" / "errors.md").read_text("utf-8")
-    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| (.*) \|$", guide, flags=re.MULTILINE))
-    assert rows == {code: f"{entry.meaning} | {entry.hint}" for code, entry in ERROR_CODES.items()}
 
 
 def _raised() -> Iterator[tuple[str, str, str]]:
