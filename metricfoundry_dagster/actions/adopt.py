@@ -1,19 +1,34 @@
 """Adopt a source under a dataset id that a program chose, as runs launched through GraphQL bring it."""
 
-from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset, datasource_of, slug_of
+from dataclasses import dataclass
+
+from metricfoundry_dagster.domain.datasets import SLUG, Dataset, Mode, NewDataset, datasource_of, slug_of
 from metricfoundry_dagster.domain.errors import NotFoundError, UserError
 from metricfoundry_dagster.pipeline.read_contract import read_contract
 from metricfoundry_dagster.ports.bundle import Ports
+from metricfoundry_dagster.ports.sources import Sources
 
 
-def adopt(ports: Ports, dataset_id: str, source_uri: str, datasource: str | None, mode: str, contract: str | None) -> Dataset:
+@dataclass(frozen=True, slots=True)
+class RemoteSource:
+    """What a request from elsewhere says of its source. Nothing in it is trusted."""
+
+    source_uri: str
+    #: The name as a person would give it; it must have the slug that the dataset id begins with.
+    datasource: str | None = None
+    mode: str = "replace"
+    #: Name of a contract that is known here; files and models are for people on this machine.
+    contract: str | None = None
+
+
+def adopt(ports: Ports, allowed: Sources, dataset_id: str, source: RemoteSource) -> Dataset:
     """Register the source as the dataset of this id; a known id is given back as it is.
 
-    `datasource` is the name as a person would give it, and must have the slug that the id begins with.
+    `allowed` reads only what a remote request may name.
 
     Raises:
-        UserError: `name.invalid`, `request.invalid` for the mode or a name that does not fit the id,
-            `source.not_found`, `source.not_allowed`, `file.too_large` later in intake.
+        UserError: `name.invalid`; `request.invalid` for a mode, name or contract that may not be;
+            `source.not_found`, `source.not_allowed`.
         NotFoundError: `contract.not_found`.
     """
     slug = datasource_of(dataset_id)
@@ -21,25 +36,26 @@ def adopt(ports: Ports, dataset_id: str, source_uri: str, datasource: str | None
         return ports.catalog.dataset(dataset_id)
     except NotFoundError:
         pass
-    info = ports.sources.stat(source_uri)
-    given_name = datasource or slug
-    if slug_of(given_name) != slug:
-        message = f"{given_name!r} has the slug {slug_of(given_name)!r}, but the dataset id begins with {slug!r}"
-        raise UserError("request.invalid", message)
-    if contract is not None:
-        read_contract(ports.contracts.read(contract))
+    info = allowed.stat(source.source_uri)
     new = NewDataset(
         dataset_id=dataset_id,
         datasource=slug,
-        given_name=given_name,
-        mode=_mode(mode),
+        given_name=_given_name(source.datasource or slug, slug),
+        mode=_mode(source.mode),
         source_uri=info.uri,
         etag=info.etag,
         filename=info.key.rpartition("/")[2],
         size_bytes=info.size_bytes,
-        contract=contract,
+        contract=_contract(source.contract, ports),
     )
     return ports.catalog.register([new], ports.clock.now())[0]
+
+
+def _given_name(name: str, slug: str) -> str:
+    if slug_of(name) != slug:
+        message = f"{name!r} has the slug {slug_of(name)!r}, but the dataset id begins with {slug!r}"
+        raise UserError("request.invalid", message)
+    return name
 
 
 def _mode(text: str) -> Mode:
@@ -47,3 +63,12 @@ def _mode(text: str) -> Mode:
         return Mode(text)
     except ValueError:
         raise UserError("request.invalid", f"{text!r} is no mode; it is replace or append") from None
+
+
+def _contract(name: str | None, ports: Ports) -> str | None:
+    if name is None:
+        return None
+    if not SLUG.fullmatch(name):
+        raise UserError("request.invalid", f"{name!r} is not the name of a contract that is known here")
+    read_contract(ports.contracts.read(name))
+    return name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from metricfoundry_dagster.actions.name_arrival import datasource_name_of, is_passed_over
 from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset, dataset_id_of, slug_of
-from metricfoundry_dagster.domain.errors import ConflictError, ErrorRecord, UserError
+from metricfoundry_dagster.domain.errors import ErrorRecord, UserError
 from metricfoundry_dagster.domain.layout import INCOMING
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.ports.bundle import Ports
@@ -90,7 +90,7 @@ def _register(batch: Sequence[NewDataset], ports: Ports) -> tuple[list[Dataset],
     """Register all at once; when one stands in the way, find it by halving, so that the others cost little."""
     try:
         return ports.catalog.register(batch, ports.clock.now()), []
-    except ConflictError as error:
+    except UserError as error:
         if len(batch) == 1:
             return [], [Refusal(batch[0].source_uri, error.record)]
     middle = len(batch) // 2

@@ -4,6 +4,7 @@ Speaks to Dagster over the wire and by processes only. The process outlives its 
 because a terminal was closed.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -51,10 +52,10 @@ _STATES = {
 
 
 class DagsterRuns:
-    """Implements `Runs`. `url` is the web server's address, `home` the directory of all state."""
+    """Implements `Runs`. `home` is the directory of all state, `url` where the web server is unless `up` says otherwise."""
 
     def __init__(self, *, url: str, home: Path) -> None:
-        self._url = url.rstrip("/")
+        self._url = _url_of_instance(home) or url.rstrip("/")
         self._home = home
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -125,7 +126,7 @@ class DagsterRuns:
         dagster_home.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), "METRICFOUNDRY_HOME": str(self._home)}
         with log_path.open("ab") as log:
-            self._children[run_id] = subprocess.Popen(  # noqa: S603 - our own module, no shell
+            self._children[run_id] = subprocess.Popen(
                 [sys.executable, "-m", "metricfoundry_dagster.orchestration.execute_job", job.job_id, run_id],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -134,6 +135,14 @@ class DagsterRuns:
                 env=environment,
             )
         return run_id
+
+
+def _url_of_instance(home: Path) -> str | None:
+    """The address that a running `up` of this home noted, which may have been given another port than the setting's."""
+    try:
+        return str(json.loads((home / "up.json").read_text())["url"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _ended(return_code: int) -> RunState:

@@ -5,13 +5,21 @@ import time
 from rich.console import Console
 
 from metricfoundry_dagster.cli.supervise import Supervisor, supervised
-from metricfoundry_dagster.settings import Settings
+from metricfoundry_dagster.settings import Settings, load_settings
 
 
-def up(settings: Settings, port: int) -> None:
-    """Run the web server and the daemon, print where things are, and stop all at Ctrl-C."""
+def up(port: int | None) -> None:
+    """Run the web server and the daemon, print where things are, and stop all at Ctrl-C.
+
+    `port` defaults to the setting.
+
+    Raises:
+        ConflictError: `instance.running` when the home directory is in use.
+        WorldError: `dagster.unreachable` when Dagster does not come up.
+    """
+    settings = load_settings()
     console = Console(stderr=True)
-    with supervised(settings, port) as supervisor:
+    with supervised(settings, port or settings.port) as supervisor:
         console.print("Starting Dagster …")
         supervisor.wait_until_ready()
         print_places(console, supervisor, settings)

@@ -10,7 +10,12 @@ from metricfoundry_dagster.orchestration.assets.validated_frame import validated
 from metricfoundry_dagster.orchestration.io_managers import product_io_manager
 from metricfoundry_dagster.orchestration.jobs import DATASET_JOB
 from metricfoundry_dagster.orchestration.process_settings import process_settings
-from metricfoundry_dagster.orchestration.resources import PortsFactory, ports_from_settings, ports_resource
+from metricfoundry_dagster.orchestration.resources import (
+    PortsFactory,
+    ports_from_settings,
+    ports_resource,
+    remote_sources_resource,
+)
 from metricfoundry_dagster.orchestration.sensors import drop_zone_sensor, lost_jobs_sensor
 from metricfoundry_dagster.settings import Settings
 
@@ -22,5 +27,9 @@ def build_definitions(*, settings: Settings | None = None, make_ports: PortsFact
         assets=[raw_object, staged_parquet, validated_frame, profile_report, druid_datasource],
         jobs=[DATASET_JOB],
         sensors=[drop_zone_sensor(settings), lost_jobs_sensor(settings)],
-        resources={"ports": ports_resource(make_ports), "products": product_io_manager},
+        resources={
+            "ports": ports_resource(make_ports),
+            "remote_sources": remote_sources_resource(settings),
+            "products": product_io_manager,
+        },
     )

@@ -23,7 +23,7 @@ class ProductIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: StageProduct) -> None:
         """Publish the product, then describe it: what the metadata says is true from then on."""
-        with translated_to_dagster(context.step_context.retry_number if context.step_context else 0):
+        with translated_to_dagster(context.step_context.previous_attempt_count):
             publish(obj, self._ports)
             context.add_output_metadata(describe(obj, self._ports))
 

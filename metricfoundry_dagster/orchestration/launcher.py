@@ -32,7 +32,7 @@ class ProcessRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # Dagster's base class has no annotations
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
@@ -114,7 +114,7 @@ def _spawn(run_id: str, root: Path) -> subprocess.Popen[bytes]:
     log_path = root / "worker_logs" / f"{run_id}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 - our own module, no shell
+        return subprocess.Popen(
             [sys.executable, "-m", "metricfoundry_dagster.orchestration.run_worker", run_id],
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -64,8 +64,7 @@ def _describe_details(product: StageProduct) -> dict[str, dg.MetadataValue]:
         metadata["version"] = dg.MetadataValue.int(int(details["version"]))
         tables = ", ".join(table["name"] for table in details["tables"])
         metadata["dagster/table_name"] = dg.MetadataValue.text(tables)
-        name = str(details["tables"][0]["name"]) if details["tables"] else str(details["datasource"])
-        metadata["query"] = dg.MetadataValue.md(f"```\nmetricfoundry query 'SELECT * FROM \"{name}\" LIMIT 10'\n```")
+        metadata["query"] = dg.MetadataValue.md(f"`metricfoundry query 'FROM \"{details['datasource']}\" LIMIT 10'`")
     return metadata
 
 

@@ -11,7 +11,8 @@ import dagster as dg
 
 from metricfoundry_dagster.orchestration.process_settings import process_settings
 from metricfoundry_dagster.ports.bundle import Ports
-from metricfoundry_dagster.wiring import build_ports
+from metricfoundry_dagster.settings import Settings
+from metricfoundry_dagster.wiring import build_ports, build_sources
 
 PortsFactory = Callable[[], Ports]
 
@@ -25,3 +26,11 @@ def ports_from_settings() -> Ports:
 def ports_resource(make_ports: PortsFactory) -> dg.ResourceDefinition:
     """Give the ports under the resource key `ports`."""
     return dg.ResourceDefinition(lambda _context: make_ports(), description="The ports of the flow.")
+
+
+def remote_sources_resource(settings: Settings) -> dg.ResourceDefinition:
+    """Give, under the resource key `remote_sources`, what reads only what a remote request may name."""
+    return dg.ResourceDefinition(
+        lambda _context: build_sources(settings, only_source_roots=True),
+        description="Sources that a run's config may name.",
+    )

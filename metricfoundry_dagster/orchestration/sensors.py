@@ -37,7 +37,7 @@ def drop_zone_sensor(settings: Settings) -> dg.SensorDefinition:
     def drop_zone(context: dg.SensorEvaluationContext, ports: dg.ResourceParam[Ports]) -> dg.SensorResult:
         found = discover(ports, max_registrations=settings.max_registrations_per_tick)
         for refusal in found.refused:
-            context.log.warning(f"{refusal.uri}: {refusal.error.message} {refusal.error.hint}")
+            context.log.warning("%s: %s %s", refusal.uri, refusal.error.message, refusal.error.hint)
         jobs = claim_waiting(
             ports,
             max_jobs=settings.max_runs_per_tick,
@@ -72,7 +72,7 @@ def lost_jobs_sensor(settings: Settings) -> dg.SensorDefinition:
             recovery = recover(ports, job, states[job.job_id])
             if recovery is not None:
                 fate = "is taken up again" if recovery.successor else "is left to a person"
-                context.log.warning(f"{job.dataset_id}: run {job.run_id} ended without closing its job; it {fate}")
+                context.log.warning("%s: run %s ended without closing its job; it %s", job.dataset_id, job.run_id, fate)
         return dg.SkipReason(f"{len(carried)} jobs are carried by runs")
 
     return lost_jobs

@@ -8,7 +8,7 @@ from metricfoundry_dagster.pipeline.product_handle import ProductHandle
 from metricfoundry_dagster.ports.bundle import Ports
 
 
-@dg.asset(**product_asset(Stage.DRUID_DATASOURCE, kinds={"druid", "duckdb"}))
+@product_asset(Stage.DRUID_DATASOURCE, kinds={"druid", "duckdb"})
 def druid_datasource(
     context: dg.AssetExecutionContext, ports: dg.ResourceParam[Ports], profile_report: ProductHandle
 ) -> dg.MaterializeResult[StageProduct]:

@@ -8,7 +8,7 @@ from metricfoundry_dagster.pipeline.product_handle import ProductHandle
 from metricfoundry_dagster.ports.bundle import Ports
 
 
-@dg.asset(**product_asset(Stage.PROFILE_REPORT, kinds={"json", "html"}))
+@product_asset(Stage.PROFILE_REPORT, kinds={"json", "html"})
 def profile_report(
     context: dg.AssetExecutionContext, ports: dg.ResourceParam[Ports], validated_frame: ProductHandle
 ) -> dg.MaterializeResult[StageProduct]:

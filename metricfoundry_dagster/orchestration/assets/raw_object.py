@@ -2,11 +2,12 @@
 
 import dagster as dg
 
-from metricfoundry_dagster.actions.adopt import adopt
+from metricfoundry_dagster.actions.adopt import RemoteSource, adopt
 from metricfoundry_dagster.domain.products import Stage, StageProduct
 from metricfoundry_dagster.orchestration.failures import translated_to_dagster
 from metricfoundry_dagster.orchestration.stage_runs import materialize_stage, product_asset
 from metricfoundry_dagster.ports.bundle import Ports
+from metricfoundry_dagster.ports.sources import Sources
 
 
 class SourceConfig(dg.Config):
@@ -18,12 +19,16 @@ class SourceConfig(dg.Config):
     contract: str | None = None
 
 
-@dg.asset(**product_asset(Stage.RAW_OBJECT, kinds={"s3", "file"}))
+@product_asset(Stage.RAW_OBJECT, kinds={"s3", "file"})
 def raw_object(
-    context: dg.AssetExecutionContext, config: SourceConfig, ports: dg.ResourceParam[Ports]
+    context: dg.AssetExecutionContext,
+    config: SourceConfig,
+    ports: dg.ResourceParam[Ports],
+    remote_sources: dg.ResourceParam[Sources],
 ) -> dg.MaterializeResult[StageProduct]:
     """The bytes as they came, with SHA-256, size, media type and provenance."""
     if config.source_uri is not None:
         with translated_to_dagster(context.retry_number):
-            adopt(ports, context.partition_key, config.source_uri, config.datasource, config.mode, config.contract)
+            source = RemoteSource(config.source_uri, config.datasource, config.mode, config.contract)
+            adopt(ports, remote_sources, context.partition_key, source)
     return materialize_stage(Stage.RAW_OBJECT, context, ports)

@@ -8,7 +8,7 @@ from metricfoundry_dagster.pipeline.product_handle import ProductHandle
 from metricfoundry_dagster.ports.bundle import Ports
 
 
-@dg.asset(**product_asset(Stage.STAGED_PARQUET, kinds={"parquet", "pyarrow"}))
+@product_asset(Stage.STAGED_PARQUET, kinds={"parquet", "pyarrow"})
 def staged_parquet(
     context: dg.AssetExecutionContext, ports: dg.ResourceParam[Ports], raw_object: ProductHandle
 ) -> dg.MaterializeResult[StageProduct]:

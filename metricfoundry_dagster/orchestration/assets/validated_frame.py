@@ -8,7 +8,7 @@ from metricfoundry_dagster.pipeline.product_handle import ProductHandle
 from metricfoundry_dagster.ports.bundle import Ports
 
 
-@dg.asset(**product_asset(Stage.VALIDATED_FRAME, kinds={"parquet", "polars"}))
+@product_asset(Stage.VALIDATED_FRAME, kinds={"parquet", "polars"})
 def validated_frame(
     context: dg.AssetExecutionContext, ports: dg.ResourceParam[Ports], staged_parquet: ProductHandle
 ) -> dg.MaterializeResult[StageProduct]:

@@ -1,0 +1,50 @@
+"""How our errors look to Dagster: every class of the tree is translated."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metricfoundry_dagster.domain.errors import MetricFoundryError, WorldError
+from metricfoundry_dagster.orchestration.failures import backoff_seconds, is_retried, translated_to_dagster
+from metricfoundry_dagster.orchestration.process_settings import process_settings
+
+
+def _tree(kind: type[MetricFoundryError]) -> Iterator[type[MetricFoundryError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _tree(child)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in _tree(MetricFoundryError) if not issubclass(kind, WorldError)])
+def test_all_but_the_worlds_errors_fail_without_a_retry(kind: type[MetricFoundryError]) -> None:
+    """With code and hint for the reader."""
+    with pytest.raises(dg.Failure, match="unexpected") as caught, translated_to_dagster(0):
+        raise kind("unexpected", "something")
+    assert caught.value.allow_retries is False
+    assert {"code", "hint"} <= set(caught.value.metadata)
+
+
+def test_the_worlds_errors_are_retried_and_then_fail() -> None:
+    """As often as the setting says."""
+    retries = process_settings().world_retries
+    with pytest.raises(dg.RetryRequested) as asked, translated_to_dagster(retries - 1):
+        raise WorldError("store.unreachable", "away")
+    assert asked.value.max_retries == retries
+    with pytest.raises(dg.Failure, match=r"store\.unreachable"), translated_to_dagster(retries):
+        raise WorldError("store.unreachable", "away")
+
+
+def test_a_stranger_passes_through() -> None:
+    """A bug keeps its own traceback."""
+    with pytest.raises(ZeroDivisionError), translated_to_dagster(0):
+        _ = 1 / 0
+    assert not is_retried(ZeroDivisionError(), 0)
+
+
+@given(retry_number=st.integers(0, 60), base_seconds=st.floats(0.01, 10))
+def test_the_wait_is_bounded(retry_number: int, base_seconds: float) -> None:
+    """Never at once, never more than a minute."""
+    assert 0.1 <= backoff_seconds(retry_number, base_seconds) <= 60

@@ -1,0 +1,66 @@
+"""Worker health: a process is known by its id and the moment it started."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import dagster as dg
+import psutil
+import pytest
+from dagster._core.launcher.base import WorkerStatus
+
+from metricfoundry_dagster.orchestration.launcher import ProcessRunLauncher, worker_process, worker_tags
+from metricfoundry_dagster.orchestration.tags import WORKER_HOST, WORKER_PID, WORKER_STARTED
+
+
+@pytest.fixture
+def other_process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that lives until it is killed."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def tags_of(process: subprocess.Popen[bytes]) -> dict[str, str]:
+    """The tags that this process would have given itself."""
+    started = psutil.Process(process.pid).create_time()
+    return {**worker_tags(), WORKER_PID: str(process.pid), WORKER_STARTED: f"{started:.2f}"}
+
+
+def health(tags: dict[str, str]) -> WorkerStatus:
+    """The health of a run with these tags."""
+    run = dg.DagsterRun(job_name="dataset_job", run_id="run", tags=tags)
+    return ProcessRunLauncher().check_run_worker_health(run).status
+
+
+def test_a_living_worker_is_running(other_process: subprocess.Popen[bytes]) -> None:
+    """As long as it lives."""
+    assert health(tags_of(other_process)) is WorkerStatus.RUNNING
+
+
+def test_a_killed_worker_is_not_found_even_as_a_zombie(other_process: subprocess.Popen[bytes]) -> None:
+    """Its parent has not looked after it yet."""
+    tags = tags_of(other_process)
+    other_process.kill()
+    psutil.wait_procs([psutil.Process(other_process.pid)], timeout=0)
+    while psutil.Process(other_process.pid).status() != psutil.STATUS_ZOMBIE:
+        pass
+    assert health(tags) is WorkerStatus.NOT_FOUND
+    assert worker_process(tags) is None
+
+
+def test_another_process_with_the_same_id_is_not_the_worker() -> None:
+    """Ids are used again."""
+    tags = {**worker_tags(), WORKER_STARTED: "1000.00"}
+    assert health(tags) is WorkerStatus.NOT_FOUND
+
+
+def test_a_worker_on_another_host_is_left_alone() -> None:
+    """Nobody here can know."""
+    assert health({**worker_tags(), WORKER_HOST: "elsewhere"}) is WorkerStatus.RUNNING
+
+
+def test_run_monitoring_may_ask() -> None:
+    """Dagster's own launcher says no."""
+    assert ProcessRunLauncher().supports_check_run_worker_health

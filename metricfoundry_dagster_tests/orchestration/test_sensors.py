@@ -1,0 +1,161 @@
+"""The sensors on a real catalog, a real drop zone and an ephemeral instance."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from metricfoundry_dagster.domain.jobs import JobState
+from metricfoundry_dagster.orchestration.build import build_definitions
+from metricfoundry_dagster.orchestration.sensors import drop_zone_sensor, lost_jobs_sensor
+from metricfoundry_dagster.ports.bundle import Ports
+from metricfoundry_dagster.ports.catalog import DatasetFilter
+from metricfoundry_dagster.ports.runs import JOB_ID_TAG
+from metricfoundry_dagster.settings import Settings
+from metricfoundry_dagster_tests.embedded import GOOD_CSV, embedded_ports, embedded_settings, open_job, register, write_source
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of an instance in a folder of this test."""
+    return embedded_settings(tmp_path)
+
+
+@pytest.fixture
+def ports(tmp_path: Path) -> Ports:
+    """Real ports on that instance."""
+    return embedded_ports(tmp_path)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """An instance in memory."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def drop(settings: Settings, name: str, content: str = GOOD_CSV) -> Path:
+    """Put a file into the drop zone."""
+    path = Path(settings.uploads_root) / "incoming" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+def tick(settings: Settings, ports: Ports, instance: dg.DagsterInstance) -> dg.SensorResult:
+    """One tick of the drop zone's sensor; partitions are added as the daemon would."""
+    definitions = build_definitions(settings=settings, make_ports=lambda: ports)
+    with dg.build_sensor_context(instance=instance, definitions=definitions, resources={"ports": ports}) as context:
+        result = drop_zone_sensor(settings)(context)
+    assert isinstance(result, dg.SensorResult)
+    for request in result.dynamic_partitions_requests or []:
+        instance.add_dynamic_partitions("datasets", list(request.partition_keys))
+    return result
+
+
+def keys(result: dg.SensorResult) -> list[str]:
+    """The datasources of the requested runs."""
+    return sorted(str(request.partition_key).partition("--")[0] for request in result.run_requests or [])
+
+
+def test_an_object_is_taken_at_the_second_look(settings: Settings, ports: Ports, instance: dg.DagsterInstance) -> None:
+    """Once; a third look finds nothing new."""
+    drop(settings, "people/a.csv")
+    assert [keys(tick(settings, ports, instance)) for _ in range(3)] == [[], ["people"], []]
+
+
+def test_an_object_still_being_written_waits(settings: Settings, ports: Ports, instance: dg.DagsterInstance) -> None:
+    """As long as it changes between looks, and as long as its name says so."""
+    path = drop(settings, "people/a.csv", "id\n")
+    drop(settings, "people/b.csv.part")
+    for number in range(3):
+        assert keys(tick(settings, ports, instance)) == []
+        path.write_text("id\n" + "1\n" * (number + 1))
+    tick(settings, ports, instance)
+    assert keys(tick(settings, ports, instance)) == ["people"]
+
+
+def test_an_overwritten_object_is_a_new_dataset(settings: Settings, ports: Ports, instance: dg.DagsterInstance) -> None:
+    """The old one stays what it was."""
+    path = drop(settings, "people/a.csv")
+    results = [tick(settings, ports, instance) for _ in range(2)]
+    path.write_text("id,name,amount\n9,Zoe,1.5\n")
+    results += [tick(settings, ports, instance) for _ in range(2)]
+    requested = [request.partition_key for result in results for request in result.run_requests or []]
+    assert len(requested) == len(set(requested)) == 2
+
+
+def test_an_object_with_an_old_time_is_found(settings: Settings, ports: Ports, instance: dg.DagsterInstance) -> None:
+    """`mv` and `cp -p` keep times from before the last look."""
+    drop(settings, "people/first.csv")
+    for _ in range(2):
+        tick(settings, ports, instance)
+    moved = drop(settings, "people/moved.csv")
+    os.utime(moved, (946_684_800, 946_684_800))
+    tick(settings, ports, instance)
+    assert keys(tick(settings, ports, instance)) == ["people"]
+
+
+def test_ten_thousand_objects_fit_bounded_ticks(settings: Settings, ports: Ports, instance: dg.DagsterInstance) -> None:
+    """Each tick registers and requests a bounded number, and in the end all are registered once."""
+    folder = Path(settings.uploads_root) / "incoming" / "many"
+    folder.mkdir(parents=True)
+    for number in range(10_000):
+        (folder / f"{number:05}.csv").write_text("a\n1\n")
+    tick(settings, ports, instance)
+    for _ in range(10_000 // settings.max_registrations_per_tick):
+        result = tick(settings, ports, instance)
+        assert len(result.run_requests or []) <= settings.max_runs_per_tick
+    listed = ports.catalog.datasets(DatasetFilter(datasource="many", limit=20_000))
+    assert len({dataset.source_uri for dataset, _ in listed}) == len(listed) == 10_000
+
+
+def test_a_crash_after_registering_loses_nothing(
+    settings: Settings, ports: Ports, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """The tick died before it could request a run: the next one requests it."""
+    job = register(ports, write_source(tmp_path))
+    assert [request.run_key for request in tick(settings, ports, instance).run_requests or []] == [job.job_id]
+
+
+def test_a_crash_after_claiming_neither_loses_nor_doubles(
+    settings: Settings, ports: Ports, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """Without a run the job is requested again under the same run key; with one it is only noted."""
+    impatient = settings.model_copy(update={"job_lost_after_seconds": 0.0})
+    job = register(ports, write_source(tmp_path))
+    first, second = (tick(impatient, ports, instance) for _ in range(2))
+    assert [r.run_key for r in first.run_requests or []] == [r.run_key for r in second.run_requests or []] == [job.job_id]
+    run = instance.create_run_for_job(
+        build_definitions(settings=settings, make_ports=lambda: ports).resolve_job_def("dataset_job"),
+        tags={JOB_ID_TAG: job.job_id},
+    )
+    assert not tick(impatient, ports, instance).run_requests
+    assert ports.catalog.job(job.job_id).run_id == run.run_id
+
+
+def test_a_name_that_cannot_be_used_holds_up_no_other(settings: Settings, ports: Ports, instance: dg.DagsterInstance) -> None:
+    """Two names with one slug: the first keeps it, the second is refused and told of."""
+    drop(settings, "people/a.csv")
+    for _ in range(2):
+        tick(settings, ports, instance)
+    drop(settings, "Peop-le/b.csv")
+    drop(settings, "PEOPLE!/b.csv")
+    drop(settings, "planes/b.csv")
+    tick(settings, ports, instance)
+    assert "planes" in keys(tick(settings, ports, instance))
+
+
+def test_a_job_whose_run_is_gone_is_taken_up_again(
+    settings: Settings, ports: Ports, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """The sensor closes it as died, and the other sensor submits its successor."""
+    attempt = open_job(ports, register(ports, write_source(tmp_path)))
+    with dg.build_sensor_context(instance=instance, resources={"ports": ports}) as context:
+        assert isinstance(lost_jobs_sensor(settings)(context), dg.SkipReason)
+    lost = ports.catalog.job(attempt.job.job_id)
+    assert lost.error is not None
+    assert (lost.state, lost.error.code) == (JobState.FAILED, "worker.died")
+    assert len(tick(settings, ports, instance).run_requests or []) == 1
