@@ -55,6 +55,13 @@ def functions(folder: Path) -> Iterator[Function]:
                 yield _measure(path, node)
 
 
+def made_by_call(folder: Path, maker: str) -> set[str]:
+    """Names of functions that are handed to a decorator as an argument: `ingest` in `app.command()(ingest)`."""
+    calls = (node for path in python_files(folder) for node in ast.walk(parse(path)) if isinstance(node, ast.Call))
+    made = (call.args for call in calls if isinstance(call.func, ast.Call) and called_name(call.func) == maker)
+    return {argument.id for arguments in made for argument in arguments if isinstance(argument, ast.Name)}
+
+
 def called_name(call: ast.Call | ast.expr) -> str:
     """The last part of what is called or named: `asset` for `dg.asset(...)`, `@dg.asset` and `asset`."""
     target = call.func if isinstance(call, ast.Call) else call

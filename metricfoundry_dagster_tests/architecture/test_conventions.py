@@ -19,7 +19,14 @@ from metricfoundry_dagster_tests.architecture.source_code import (
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc", "base", "tools"}
 
 #: Who may touch the environment besides `settings.py`, and why.
-ENVIRONMENT_READERS: dict[str, str] = {}
+ENVIRONMENT_READERS = dict.fromkeys(
+    (
+        "metricfoundry_dagster/adapters/dagster_runs.py",
+        "metricfoundry_dagster/cli/supervise.py",
+        "metricfoundry_dagster/orchestration/launcher.py",
+    ),
+    "hands its own environment on, whole, to a process that it starts",
+)
 
 #: Ways to replace a part of a running program behind its back; tests use fakes that implement a port.
 PATCHING = re.compile(r"unittest\.mock|unittest import mock|mock\.patch|MagicMock|monkeypatch\.setattr|mocker\b")
