@@ -108,14 +108,17 @@ def _settle(new: NewDataset, contract_text: str | None, ports: Ports) -> Registr
     dataset = ports.catalog.register([new], now)[0]
     changed = _is_changed(dataset, new, contract_text, ports)
     job = ports.catalog.jobs_of(dataset.dataset_id)[0]
-    if changed or job.state in {JobState.FAILED, JobState.CANCELED}:
-        job = ports.catalog.request_job(dataset.dataset_id, now)
+    if changed and job.state in {JobState.QUEUED, JobState.PROCESSING}:
+        raise ConflictError("job.not_retryable", f"a job of {dataset.dataset_id} is {job.state}, with other wishes than these")
+    # Wishes come before the job: whoever takes it must find them.
     if changed:
         dataset = ports.catalog.revise(dataset.dataset_id, new.contract or dataset.contract, new.recipe or dataset.recipe)
-    if contract_text is not None:
+    if contract_text is not None and contract_text != ports.catalog.contract(dataset.datasource):
         ports.catalog.keep_contract(dataset.datasource, contract_text, now)
-    if new.recipe:
+    if new.recipe and new.recipe != ports.catalog.recipe(dataset.datasource):
         ports.catalog.keep_recipe(dataset.datasource, new.recipe, now)
+    if job.state in {JobState.FAILED, JobState.CANCELED} or (changed and job.state.ended):
+        job = ports.catalog.request_job(dataset.dataset_id, now)
     return Registration(dataset, job)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from metricfoundry_dagster.actions.register import Registration, Wishes, register_source
 from metricfoundry_dagster.domain.datasets import Mode
-from metricfoundry_dagster.domain.errors import ConflictError, NotFoundError, UserError
+from metricfoundry_dagster.domain.errors import ConflictError, UserError
 from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.ports.catalog import DatasetFilter
 from metricfoundry_dagster_tests.actions.conftest import World
@@ -158,8 +158,3 @@ def test_a_missing_source_is_refused(world: World) -> None:
 def test_a_source_that_is_too_large_is_refused_before_it_is_copied(world: World) -> None:
     with pytest.raises(UserError, match="1,001 bytes, 1,000 are allowed"):
         register_source(world.ports, world.put("a.csv", b"x" * 1_001), Wishes())
-
-
-def test_an_unknown_datasource_is_no_datasource(world: World) -> None:
-    with pytest.raises(NotFoundError):
-        world.ports.engine.rollback("nothing")

@@ -1,0 +1,91 @@
+"""Requesting a run, retrying and canceling leave each job in one clear state."""
+
+import pytest
+
+from metricfoundry_dagster.actions.cancel import cancel
+from metricfoundry_dagster.actions.register import Registration, Wishes, register_source
+from metricfoundry_dagster.actions.request_run import request_run
+from metricfoundry_dagster.actions.retry import retry
+from metricfoundry_dagster.domain.errors import ConflictError, NotFoundError, UserError, WorldError
+from metricfoundry_dagster.domain.jobs import Job, JobState
+from metricfoundry_dagster_tests.actions.conftest import World
+
+
+@pytest.fixture
+def registered(world: World) -> Registration:
+    """A dataset with a waiting job."""
+    return register_source(world.ports, world.put("a.csv"), Wishes())
+
+
+def request(world: World, registered: Registration) -> Job:
+    return request_run(world.ports, world.runs, registered.job.job_id)
+
+
+def test_a_waiting_job_is_submitted_once(world: World, registered: Registration) -> None:
+    first, second = request(world, registered), request(world, registered)
+    assert (first.state, first.run_id) == (JobState.QUEUED, "run-1")
+    assert second == first
+    assert len(world.runs.submitted) == 1
+
+
+def test_a_job_waits_again_when_dagster_is_away(world: World, registered: Registration) -> None:
+    world.runs.away = True
+    with pytest.raises(WorldError):
+        request(world, registered)
+    assert world.ports.catalog.job(registered.job.job_id).state is JobState.CREATED
+    world.runs.away = False
+    assert request(world, registered).state is JobState.QUEUED
+
+
+def test_a_dataset_whose_job_ended_can_be_retried(world: World, registered: Registration) -> None:
+    world.ports.catalog.close_job(registered.job.job_id, JobState.FAILED, None, world.clock.now())
+    job = retry(world.ports, world.runs, registered.dataset.dataset_id)
+    assert (job.state, job.run_id, job.job_id != registered.job.job_id) == (JobState.QUEUED, "run-1", True)
+
+
+def test_a_job_under_way_cannot_be_retried(world: World, registered: Registration) -> None:
+    with pytest.raises(ConflictError, match=r"job\.not_retryable"):
+        retry(world.ports, world.runs, registered.dataset.dataset_id)
+
+
+def test_canceling_ends_the_job_and_its_run(world: World, registered: Registration) -> None:
+    request(world, registered)
+    job = cancel(world.ports, world.runs, registered.dataset.dataset_id)
+    assert (job.state, job.error.code if job.error else None) == (JobState.CANCELED, "job.canceled")
+    assert world.runs.canceled == ["run-1"]
+
+
+def test_a_job_that_waits_is_canceled_without_a_run(world: World, registered: Registration) -> None:
+    assert cancel(world.ports, world.runs, registered.dataset.dataset_id).state is JobState.CANCELED
+    assert world.runs.canceled == []
+
+
+def test_a_canceled_job_is_canceled_even_if_its_run_cannot_be_told(world: World, registered: Registration) -> None:
+    request(world, registered)
+    world.runs.away = True
+    assert cancel(world.ports, world.runs, registered.dataset.dataset_id).state is JobState.CANCELED
+
+
+def test_a_run_goes_on_while_it_carries_other_jobs(world: World, registered: Registration) -> None:
+    other = register_source(world.ports, world.put("b.csv"), Wishes())
+    for each in (registered, other):
+        dataset_id, job_id = each.dataset.dataset_id, each.job.job_id
+        world.ports.catalog.open_job(dataset_id, "batch", job_id, None, world.clock.now())
+    cancel(world.ports, world.runs, registered.dataset.dataset_id)
+    assert world.runs.canceled == []
+    cancel(world.ports, world.runs, other.dataset.dataset_id)
+    assert world.runs.canceled == ["batch"]
+
+
+def test_a_job_that_has_ended_cannot_be_canceled(world: World, registered: Registration) -> None:
+    world.ports.catalog.close_job(registered.job.job_id, JobState.COMPLETED, None, world.clock.now())
+    with pytest.raises(ConflictError, match="is completed"):
+        cancel(world.ports, world.runs, registered.dataset.dataset_id)
+
+
+@pytest.mark.parametrize("action", [retry, cancel])
+@pytest.mark.parametrize(("dataset_id", "error"), [("sales--aaaaaaaaaaaaaaaa", NotFoundError), ("../../etc", UserError)])
+def test_what_does_not_exist_is_refused(world: World, action: object, dataset_id: str, error: type[UserError]) -> None:
+    assert callable(action)
+    with pytest.raises(error):
+        action(world.ports, world.runs, dataset_id)
