@@ -4,6 +4,7 @@ Imports lie inside the functions, so that loading the code location or printing 
 """
 
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metricfoundry_dagster.domain.errors import SettingsError, UserError, WorldError
@@ -51,7 +52,7 @@ def build_runs(settings: Settings) -> Runs:
     """What carries jobs: Dagster when it answers, else a process of our own."""
     from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
 
-    return DagsterRuns(url=settings.dagster_url, home=settings.home)
+    return DagsterRuns(url=settings.dagster_url, home=settings.home, max_concurrent_runs=settings.max_concurrent_runs)
 
 
 def build_limits(settings: Settings) -> Limits:
@@ -114,7 +115,15 @@ def dagster_answers(settings: Settings) -> bool:
     """Whether Dagster's web server answers at its address."""
     from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
 
-    return DagsterRuns(url=settings.dagster_url, home=settings.home).is_answering()
+    runs = DagsterRuns(url=settings.dagster_url, home=settings.home, max_concurrent_runs=settings.max_concurrent_runs)
+    return runs.is_answering()
+
+
+def prepare_dagster(settings: Settings) -> tuple[Path, Path]:
+    """Make DAGSTER_HOME of the embedded instance; give it, and the `workspace.yaml` that goes with it."""
+    from metricfoundry_dagster.adapters.dagster_home import deployment_file, prepare_dagster_home
+
+    return prepare_dagster_home(settings.home, settings.max_concurrent_runs), deployment_file("workspace.yaml")
 
 
 def _make_home(settings: Settings) -> None:

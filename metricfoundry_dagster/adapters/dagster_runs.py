@@ -15,6 +15,7 @@ from typing import Any
 
 import requests
 
+from metricfoundry_dagster.adapters.dagster_home import prepare_dagster_home
 from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.jobs import Job
 from metricfoundry_dagster.ports.runs import JOB_ID_TAG, RunState
@@ -54,9 +55,10 @@ _STATES = {
 class DagsterRuns:
     """Implements `Runs`. `home` is the directory of all state, `url` where the web server is unless `up` says otherwise."""
 
-    def __init__(self, *, url: str, home: Path) -> None:
+    def __init__(self, *, url: str, home: Path, max_concurrent_runs: int) -> None:
         self._url = _url_of_instance(home) or url.rstrip("/")
         self._home = home
+        self._max_concurrent_runs = max_concurrent_runs
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def submit(self, job: Job) -> str:
@@ -122,8 +124,7 @@ class DagsterRuns:
         run_id = str(uuid.uuid4())
         log_path = self._home / "logs" / f"{run_id}.log"
         log_path.parent.mkdir(parents=True, exist_ok=True)
-        dagster_home = self._home / "dagster"
-        dagster_home.mkdir(parents=True, exist_ok=True)
+        dagster_home = prepare_dagster_home(self._home, self._max_concurrent_runs)
         environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), "METRICFOUNDRY_HOME": str(self._home)}
         with log_path.open("ab") as log:
             self._children[run_id] = subprocess.Popen(

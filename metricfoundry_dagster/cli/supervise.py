@@ -15,21 +15,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copyfile
 
 import psutil
 import requests
 
-import metricfoundry_dagster
 from metricfoundry_dagster.domain.errors import ConflictError, WorldError
 from metricfoundry_dagster.settings import Settings
+from metricfoundry_dagster.wiring import prepare_dagster
 
 #: Every process of one instance carries this variable, so that none is overlooked when it stops.
 _TOKEN_VARIABLE = "METRICFOUNDRY_UP_TOKEN"  # noqa: S105 - names a variable, holds no secret
 _READY_TIMEOUT_SECONDS = 180
 _STOP_TIMEOUT_SECONDS = 10
 _MAX_RESTARTS = 10
-_PACKAGE = Path(metricfoundry_dagster.__file__).parent
 
 
 @dataclass(slots=True)
@@ -49,9 +47,9 @@ class Supervisor:
         self.url = f"http://127.0.0.1:{port}"
         self._settings = settings
         self._token = uuid.uuid4().hex
-        self._dagster_home = settings.home / "dagster"
         self._record = settings.home / "up.json"
-        workspace = ["-w", str(deployment_file("workspace.yaml"))]
+        self._dagster_home, workspace_path = prepare_dagster(settings)
+        workspace = ["-w", str(workspace_path)]
         webserver = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *workspace]
         self._parts = [
             _Part("webserver", [sys.executable, *webserver]),
@@ -65,8 +63,6 @@ class Supervisor:
             ConflictError: `instance.running` when another instance uses the home.
         """
         self._clear_away_earlier()
-        self._dagster_home.mkdir(parents=True, exist_ok=True)
-        copyfile(deployment_file("dagster.yaml"), self._dagster_home / "dagster.yaml")
         own = psutil.Process()
         document = {"pid": own.pid, "started": own.create_time(), "token": self._token, "url": self.url}
         self._record.write_text(json.dumps(document))
@@ -161,12 +157,6 @@ def supervised(settings: Settings, port: int) -> Iterator[Supervisor]:
             supervisor.stop()
         for number, handler in earlier.items():
             signal.signal(number, handler)
-
-
-def deployment_file(name: str) -> Path:
-    """Where `dagster.yaml` or `workspace.yaml` is: in the package when installed, at the top of a checkout."""
-    packaged = _PACKAGE / "deployment" / name
-    return packaged if packaged.exists() else _PACKAGE.parent / name
 
 
 @contextmanager

@@ -84,9 +84,9 @@ class Jobs(Protocol):
         """A new job in state created. Raises ConflictError `job.not_retryable` while another has not ended."""
 
     def claim_jobs(self, limit: int, now: datetime, lost_after: timedelta) -> list[tuple[Job, bool]]:
-        """Take created jobs, oldest first, for submission: they become queued.
+        """Take up to `limit` created jobs, oldest first, for submission: they become queued.
 
-        Also gives back queued jobs without a run that were claimed longer than `lost_after` ago, with True:
+        Beside these, and not counted in the limit, it gives back queued jobs without a run that were claimed longer than `lost_after` ago, with True:
         whoever claimed them may have died before submitting, so ask for their run first.
         """
 

@@ -13,6 +13,8 @@ from metricfoundry_dagster.domain.errors import ConflictError, ErrorRecord
 from metricfoundry_dagster.domain.jobs import Attempt, Job, JobState
 from metricfoundry_dagster.domain.products import Stage
 
+#: Lost jobs that are looked after at once; the rest is for the next look.
+_MAX_LOST = 500
 #: A queued job that no run is known for.
 _CLAIMED_ONLY = and_(jobs.c.state == JobState.QUEUED, jobs.c.run_id.is_(None))
 
@@ -55,10 +57,14 @@ class SqlJobs(DatabaseUser):
 
     def claim_jobs(self, limit: int, now: datetime, lost_after: timedelta) -> list[tuple[Job, bool]]:
         """Take created jobs, oldest first, which become queued; and again those whose claimer may have died (True)."""
-        lost = and_(_CLAIMED_ONLY, jobs.c.claimed_at < now - lost_after)
-        wanted = select(jobs).where(or_(jobs.c.state == JobState.CREATED, lost)).order_by(jobs.c.number).limit(max(limit, 0))
+        lost = select(jobs).where(_CLAIMED_ONLY, jobs.c.claimed_at < now - lost_after).order_by(jobs.c.number)
+        created = select(jobs).where(jobs.c.state == JobState.CREATED).order_by(jobs.c.number).limit(max(limit, 0))
         with self._database.writing() as connection:
-            rows = connection.execute(wanted.with_for_update(skip_locked=True)).all()
+            rows = [
+                *connection.execute(lost.limit(_MAX_LOST).with_for_update(skip_locked=True)),
+                *connection.execute(created.with_for_update(skip_locked=True)),
+            ]
+            rows.sort(key=lambda row: int(row.number))
             taken = [row.number for row in rows]
             claim = update(jobs).where(jobs.c.number.in_(taken)).values(state=JobState.QUEUED, claimed_at=now)
             if taken:
