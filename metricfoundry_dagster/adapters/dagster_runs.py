@@ -127,7 +127,7 @@ class DagsterRuns:
         dagster_home = prepare_dagster_home(self._home, self._max_concurrent_runs)
         environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), "METRICFOUNDRY_HOME": str(self._home)}
         with log_path.open("ab") as log:
-            self._children[run_id] = subprocess.Popen(
+            self._children[run_id] = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 [sys.executable, "-m", "metricfoundry_dagster.orchestration.execute_job", job.job_id, run_id],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

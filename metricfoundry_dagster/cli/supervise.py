@@ -119,7 +119,7 @@ class Supervisor:
             _TOKEN_VARIABLE: self._token,
         }
         with log_path.open("ab") as log:
-            part.process = subprocess.Popen(
+            part.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules, no shell
                 part.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

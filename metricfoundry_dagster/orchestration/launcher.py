@@ -114,7 +114,7 @@ def _spawn(run_id: str, root: Path) -> subprocess.Popen[bytes]:
     log_path = root / "worker_logs" / f"{run_id}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 - our own module, no shell
             [sys.executable, "-m", "metricfoundry_dagster.orchestration.run_worker", run_id],
             stdin=subprocess.DEVNULL,
             stdout=log,
