@@ -62,7 +62,7 @@ class Moment(TypeDecorator[datetime]):
 
 def source_digest(uri: str, etag: str) -> str:
     """Stands for (URI, ETag) in indexes, which hold no key as long as a path may be."""
-    return hashlib.sha256(f"{uri}\n{etag}".encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(f"{len(uri)}\n{uri}{etag}".encode(errors="surrogatepass")).hexdigest()
 
 
 _SLUG = String(100)

@@ -1,0 +1,59 @@
+"""The catalog on every database that it promises to work on: each contract test runs once on each."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from metricfoundry_dagster.adapters.catalog.open_catalog import SqlCatalog, open_catalog
+from metricfoundry_dagster_tests.servers.postgresql import Postgresql, postgresql
+
+__all__ = ["postgresql"]  # a fixture must be found here
+
+#: Runs a function in a forked child and gives its exit status: 0, 1 after an exception, or minus the signal's number.
+InChild = Callable[[Callable[[], object]], int]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database without any table."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'state' / 'catalog.db'}"
+    server: Postgresql = request.getfixturevalue("postgresql")
+    return server.create_database()
+
+
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """The address of a database with the newest tables, and nothing in them."""
+    catalog = open_catalog(empty_database_url)
+    catalog.upgrade()
+    catalog.close()
+    return empty_database_url
+
+
+@pytest.fixture
+def catalog(database_url: str) -> Iterator[SqlCatalog]:
+    """An empty catalog."""
+    catalog = open_catalog(database_url)
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture
+def in_child() -> InChild:
+    """Forks, as the warm process that carries runs does."""
+    return _in_child
+
+
+def _in_child(work: Callable[[], object]) -> int:
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
