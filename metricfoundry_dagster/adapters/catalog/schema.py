@@ -184,7 +184,9 @@ served_versions = Table(
     Column("before_number", Integer),
     Column("dataset_id", _DATASET_ID, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("servable", JSON, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    # JSON, as text: reading what is known already costs nothing then.
+    Column("servable", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
     UniqueConstraint("datasource", "dataset_id", "attempt"),
 )

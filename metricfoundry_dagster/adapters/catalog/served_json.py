@@ -1,21 +1,28 @@
-"""A servable as the JSON that the catalog keeps, and back."""
+"""A servable as the JSON text that the catalog keeps, and back."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.products import Column, ProductFile, Root
 from metricfoundry_dagster.domain.served import Servable, ServedTable
 
-
-def servable_to_json(servable: Servable) -> dict[str, Any]:
-    """As JSON values."""
-    return asdict(servable)
+#: A version of many appended datasets is read again for each that is added; most of its members are the same then.
+_REMEMBERED = 10_000
 
 
-def servable_from_json(document: Mapping[str, Any]) -> Servable:
+def servable_to_json(servable: Servable) -> str:
+    """As JSON text, in ASCII."""
+    return json.dumps(asdict(servable))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def servable_from_json(text: str) -> Servable:
     """The inverse of `servable_to_json`."""
+    document = json.loads(text)
     tables = tuple(_table_from_json(table) for table in document["tables"])
     return Servable(**{**document, "mode": Mode(document["mode"]), "tables": tables})
 

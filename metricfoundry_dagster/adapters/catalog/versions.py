@@ -9,33 +9,17 @@ judged by the version that is pointed to then: a retry of the dataset that was r
 becomes current again, and an appended one adds to what readers see.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from metricfoundry_dagster.adapters.catalog.database import DatabaseUser
 from metricfoundry_dagster.adapters.catalog.schema import datasets, datasources, served_pointers, served_versions
-from metricfoundry_dagster.adapters.catalog.served_json import servable_from_json, servable_to_json
+from metricfoundry_dagster.adapters.catalog.served_json import servable_to_json
+from metricfoundry_dagster.adapters.catalog.version_reading import holds, read_version, read_versions
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.errors import ConflictError, FencedError, NotFoundError
 from metricfoundry_dagster.domain.served import Servable, Version
-
-
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """A row of `served_versions`."""
-
-    number: int
-    before_number: int | None
-    servable: Servable
-    created_at: datetime
-
-    def holds(self, servable: Servable) -> bool:
-        """Whether it came with this attempt of this dataset."""
-        return (self.servable.dataset_id, self.servable.attempt) == (servable.dataset_id, servable.attempt)
 
 
 class SqlVersions(DatabaseUser):
@@ -49,24 +33,22 @@ class SqlVersions(DatabaseUser):
 
         Raises:
             ConflictError: `datasource.mode_conflict`.
-            FencedError: `attempt.fenced` when a newer attempt of the dataset has begun, or is served.
+            FencedError: `attempt.fenced` when a newer attempt of the dataset has begun, or was served.
         """
         with self._database.writing() as connection:
             _require_newest_attempt(connection, servable)
             _require_mode(connection, servable)
-            pointer = self._lock_pointer(connection, servable)
-            recorded = _recorded(connection, servable.datasource)
-            current = recorded.get(pointer.current_number)
-            before = _version_of(current, recorded) if current else None
-            if before and _key_of(servable) in map(_key_of, before.members):
-                return before, True
-            _require_none_newer(recorded, servable)
-            if repeated := next((row for row in recorded.values() if row.holds(servable)), None):
-                return _version_of(repeated, recorded), False
-            added = _Recorded(pointer.last_number + 1, pointer.current_number, servable, now)
-            becomes_current = current is None or servable.mode is Mode.APPEND or current.servable.sequence <= servable.sequence
-            _insert(connection, added, becomes_current=becomes_current)
-            return _version_of(added, recorded), becomes_current
+            last_number, current_number = self._lock_pointer(connection, servable)
+            if current_number is not None and holds(connection, servable, current_number):
+                return read_version(connection, servable.datasource, current_number), True
+            repeated_number = _number_of(connection, servable)
+            if repeated_number is not None:
+                return read_version(connection, servable.datasource, repeated_number), False
+            becomes_current = servable.mode is Mode.APPEND or _is_newest(connection, servable, current_number)
+            _insert(connection, servable, last_number + 1, current_number, now)
+            moved = {"current_number": last_number + 1} if becomes_current else {}
+            _point(connection, servable.datasource, last_number=last_number + 1, **moved)
+            return read_version(connection, servable.datasource, last_number + 1), becomes_current
 
     def step_back(self, datasource: str) -> Version:
         """Move the pointer to the version that readers saw before the current one.
@@ -76,62 +58,56 @@ class SqlVersions(DatabaseUser):
             ConflictError: `datasource.no_earlier_version`.
         """
         with self._database.writing() as connection:
-            wanted = select(served_pointers).where(served_pointers.c.datasource == datasource).with_for_update(key_share=True)
-            pointer = connection.execute(wanted).one_or_none()
-            if pointer is None:
+            wanted = select(served_pointers.c.current_number).where(served_pointers.c.datasource == datasource)
+            current_number = connection.scalar(wanted.with_for_update(key_share=True))
+            if current_number is None:
                 raise NotFoundError("datasource.not_found", f"nothing was ever served as {datasource!r}")
-            recorded = _recorded(connection, datasource)
-            before_number = recorded[pointer.current_number].before_number
+            current = served_versions.c.datasource == datasource, served_versions.c.number == current_number
+            before_number = connection.scalar(select(served_versions.c.before_number).where(*current))
             if before_number is None:
-                message = f"version {pointer.current_number} of {datasource!r} is the first that was served"
+                message = f"version {current_number} of {datasource!r} is the first that was served"
                 raise ConflictError("datasource.no_earlier_version", message)
             _point(connection, datasource, current_number=before_number)
-            return _version_of(recorded[before_number], recorded)
+            return read_version(connection, datasource, before_number)
 
     def current_version(self, datasource: str) -> Version | None:
         """The version the pointer is at; None when nothing was ever served."""
+        wanted = select(served_pointers.c.current_number).where(served_pointers.c.datasource == datasource)
         with self._database.reading() as connection:
-            return _current(connection, datasource)
+            number = connection.scalar(wanted)
+            return None if number is None else read_version(connection, datasource, number)
 
     def versions(self, datasource: str) -> list[Version]:
         """All versions, newest first."""
         with self._database.reading() as connection:
-            recorded = _recorded(connection, datasource)
-        return [_version_of(recorded[number], recorded) for number in sorted(recorded, reverse=True)]
+            return read_versions(connection, datasource)
 
     def current_versions(self) -> list[Version]:
         """The current version of every datasource, by name."""
+        wanted = select(served_pointers.c.datasource, served_pointers.c.current_number).order_by(served_pointers.c.datasource)
         with self._database.reading() as connection:
-            names = connection.scalars(select(served_pointers.c.datasource).order_by(served_pointers.c.datasource)).all()
-            return [version for name in names if (version := _current(connection, name)) is not None]
+            return [read_version(connection, row.datasource, row.current_number) for row in connection.execute(wanted).all()]
 
-    def _lock_pointer(self, connection: Connection, servable: Servable) -> Row[Any]:
+    def _lock_pointer(self, connection: Connection, servable: Servable) -> tuple[int, int | None]:
+        """The last number that was given, and the one that readers see."""
         first = {"datasource": servable.datasource, "mode": servable.mode, "last_number": 0, "current_number": None}
         self._database.insert_new(connection, served_pointers, [first])
         wanted = select(served_pointers).where(served_pointers.c.datasource == servable.datasource)
         pointer = connection.execute(wanted.with_for_update(key_share=True)).one()
         if pointer.mode != servable.mode:
             raise _mode_conflict(servable, pointer.mode)
-        return pointer
-
-
-def _key_of(servable: Servable) -> tuple[str, int]:
-    """Which attempt of which dataset."""
-    return servable.dataset_id, servable.attempt
+        return pointer.last_number, pointer.current_number
 
 
 def _require_newest_attempt(connection: Connection, servable: Servable) -> None:
     """Hold the dataset, if it is registered, so that no newer attempt begins before this one is served or refused."""
-    wanted = select(datasets.c.current_attempt).where(datasets.c.dataset_id == servable.dataset_id)
-    newest = connection.scalar(wanted.with_for_update(key_share=True))
-    if newest is not None and newest > servable.attempt:
-        raise _fenced(servable, newest)
-
-
-def _require_none_newer(recorded: Mapping[int, _Recorded], servable: Servable) -> None:
-    attempts = [row.servable.attempt for row in recorded.values() if row.servable.dataset_id == servable.dataset_id]
-    if attempts and max(attempts) > servable.attempt:
-        raise _fenced(servable, max(attempts))
+    begun = select(datasets.c.current_attempt).where(datasets.c.dataset_id == servable.dataset_id)
+    of_dataset = served_versions.c.datasource == servable.datasource, served_versions.c.dataset_id == servable.dataset_id
+    served = select(func.max(served_versions.c.attempt)).where(*of_dataset)
+    newest = max(connection.scalar(begun.with_for_update(key_share=True)) or 0, connection.scalar(served) or 0)
+    if newest > servable.attempt:
+        message = f"attempt {servable.attempt} of {servable.dataset_id} may not be served, there is attempt {newest}"
+        raise FencedError("attempt.fenced", message)
 
 
 def _require_mode(connection: Connection, servable: Servable) -> None:
@@ -145,59 +121,32 @@ def _mode_conflict(servable: Servable, kept: str) -> ConflictError:
     return ConflictError("datasource.mode_conflict", message)
 
 
-def _fenced(servable: Servable, newest: int) -> FencedError:
-    message = f"attempt {servable.attempt} of {servable.dataset_id} may not be served, there is attempt {newest}"
-    return FencedError("attempt.fenced", message)
+def _number_of(connection: Connection, servable: Servable) -> int | None:
+    """The version that came with this attempt."""
+    attempt = {"datasource": servable.datasource, "dataset_id": servable.dataset_id, "attempt": servable.attempt}
+    number: int | None = connection.scalar(select(served_versions.c.number).filter_by(**attempt))
+    return number
 
 
-def _current(connection: Connection, datasource: str) -> Version | None:
-    wanted = select(served_pointers.c.current_number).where(served_pointers.c.datasource == datasource)
-    number = connection.scalar(wanted)
-    if number is None:
-        return None
-    recorded = _recorded(connection, datasource)
-    return _version_of(recorded[number], recorded)
+def _is_newest(connection: Connection, servable: Servable, current_number: int | None) -> bool:
+    current = served_versions.c.datasource == servable.datasource, served_versions.c.number == current_number
+    sequence = connection.scalar(select(served_versions.c.sequence).where(*current))
+    return sequence is None or sequence <= servable.sequence
 
 
-def _recorded(connection: Connection, datasource: str) -> dict[int, _Recorded]:
-    rows = connection.execute(select(served_versions).where(served_versions.c.datasource == datasource))
-    return {
-        row.number: _Recorded(row.number, row.before_number, servable_from_json(row.servable), row.created_at) for row in rows
-    }
-
-
-def _version_of(row: _Recorded, recorded: Mapping[int, _Recorded]) -> Version:
-    """Put a version together; its members are in the order of their sequences."""
-    members: dict[str, Servable] = {}
-    for earlier in _lineage(row, recorded):
-        members.setdefault(earlier.servable.dataset_id, earlier.servable)
-    in_order = tuple(sorted(members.values(), key=lambda member: member.sequence))
-    return Version(row.servable.datasource, row.number, in_order, row.created_at)
-
-
-def _lineage(row: _Recorded, recorded: Mapping[int, _Recorded]) -> Iterator[_Recorded]:
-    """The versions whose datasets this one holds, newest first."""
-    yield row
-    while row.servable.mode is Mode.APPEND and row.before_number is not None:
-        row = recorded[row.before_number]
-        yield row
-
-
-def _insert(connection: Connection, added: _Recorded, *, becomes_current: bool) -> None:
-    servable = added.servable
+def _insert(connection: Connection, servable: Servable, number: int, before_number: int | None, now: datetime) -> None:
     connection.execute(
         insert(served_versions).values(
             datasource=servable.datasource,
-            number=added.number,
-            before_number=added.before_number,
+            number=number,
+            before_number=before_number,
             dataset_id=servable.dataset_id,
             attempt=servable.attempt,
+            sequence=servable.sequence,
             servable=servable_to_json(servable),
-            created_at=added.created_at,
+            created_at=now,
         )
     )
-    moved = {"current_number": added.number} if becomes_current else {}
-    _point(connection, servable.datasource, last_number=added.number, **moved)
 
 
 def _point(connection: Connection, datasource: str, **numbers: int) -> None:
