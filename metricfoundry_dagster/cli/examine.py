@@ -95,7 +95,7 @@ def _roots(settings: Settings) -> Iterator[Check]:
             variable = f"METRICFOUNDRY_{root.upper()}_ROOT"
             yield _failed(f"{root} root", error, f"Check {variable}, that it exists and may be written, and the S3 settings.")
         else:
-            address = store.uri(root, "").rstrip("/") if intact else "what was written came back changed"
+            address = getattr(settings, f"{root}_root") if intact else "what was written came back changed"
             yield Check(f"{root} root", "ok" if intact else "failed", address, "" if intact else "Check the store behind it.")
 
 

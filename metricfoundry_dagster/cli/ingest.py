@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from metricfoundry_dagster.ports.bundle import Ports
 
 
-def ingest(  # noqa: PLR0913 - one parameter is one option
+def ingest(
     sources: Annotated[list[str], typer.Argument(metavar="PATH|URI…", help="Files, or addresses such as s3://bucket/key.")],
     *,
     datasource: Annotated[str | None, typer.Option(help="Name to serve it under; the file's own name if not given.")] = None,

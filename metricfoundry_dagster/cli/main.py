@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
+def _print_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
@@ -72,7 +72,7 @@ app.command("druid-spec")(druid_spec)
 app.command()(doctor)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, *, commands: typer.Typer = app) -> None:
     """Run one command and leave with its exit code. The only boundary at which errors end.
 
     Raises:
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(given, prog_name="metricfoundry")
+        commands(given, prog_name="metricfoundry")
     except Exception as error:  # noqa: BLE001 - nothing is above this boundary
         sys.exit(_report(error, as_json="--json" in given))
 

@@ -70,7 +70,7 @@ def _encoding(name: str) -> str:
 
 
 def _type_of(text: str) -> tuple[str, str]:
-    column, separator, type_name = text.rpartition("=")
+    column, separator, type_name = text.partition("=")
     if not (separator and column and type_name):
         raise typer.BadParameter(f"--type takes COLUMN=TYPE, not {text!r}")
     return column, type_name
