@@ -4,13 +4,13 @@ Put here what every asset body needs. What is special to one asset stays in its 
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import dagster as dg
 
 from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, Place
 from metricfoundry_dagster.domain.jobs import Attempt
-from metricfoundry_dagster.domain.products import Stage
+from metricfoundry_dagster.domain.products import Stage, StageProduct
 from metricfoundry_dagster.orchestration.asset_checks import check_results, check_specs
 from metricfoundry_dagster.orchestration.failures import is_retried, translated_to_dagster
 from metricfoundry_dagster.orchestration.partitions import DATASETS
@@ -22,8 +22,6 @@ from metricfoundry_dagster.ports.runs import JOB_ID_TAG
 
 #: Raise it when the same bytes would give another product.
 CODE_VERSION = "1"
-#: A product for the IO manager, and the verdicts of its checks.
-StageResult: TypeAlias = dg.MaterializeResult  # type: ignore[type-arg] # Dagster knows the bare class only
 
 
 def product_asset(stage: Stage, *, kinds: set[str]) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
@@ -44,7 +42,7 @@ def product_asset(stage: Stage, *, kinds: set[str]) -> Callable[[Callable[..., A
 
 def materialize_stage(
     stage: Stage, context: dg.AssetExecutionContext, ports: Ports, upstream: ProductHandle | None = None
-) -> StageResult:
+) -> dg.MaterializeResult[StageProduct]:
     """Run one stage of this partition's dataset; the IO manager publishes what it gives.
 
     Raises:

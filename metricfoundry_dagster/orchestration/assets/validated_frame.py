@@ -3,7 +3,7 @@
 import dagster as dg
 
 from metricfoundry_dagster.domain.products import Stage
-from metricfoundry_dagster.orchestration.stage_runs import StageResult, materialize_stage, product_asset
+from metricfoundry_dagster.orchestration.stage_runs import materialize_stage, product_asset
 from metricfoundry_dagster.pipeline.product_handle import ProductHandle
 from metricfoundry_dagster.ports.bundle import Ports
 
@@ -11,7 +11,7 @@ from metricfoundry_dagster.ports.bundle import Ports
 @product_asset(Stage.VALIDATED_FRAME, kinds={"parquet", "polars"})
 def validated_frame(
     context: dg.AssetExecutionContext, ports: dg.ResourceParam[Ports], staged_parquet: ProductHandle
-) -> StageResult:
+) -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster knows the bare class only
     """The rows that hold the contract, beside a quarantine with the reasons of each other row.
 
     Without a contract every row holds, and the staged parts are passed on as they are.
