@@ -105,7 +105,7 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        load_settings().port = 1  # type: ignore[misc]  # the point of the test
+        load_settings().port = 1
 
 
 def test_a_misspelled_variable_is_found() -> None:

@@ -34,7 +34,16 @@ class _Watched:
     run_ended: bool = False
 
 
-def carry_out(ports: Ports, runs: Runs, jobs: Sequence[Job], *, at_once: int, lost_after: timedelta, watch: Watcher) -> list[Job]:
+def carry_out(
+    ports: Ports,
+    runs: Runs,
+    jobs: Sequence[Job],
+    *,
+    at_once: int,
+    lost_after: timedelta,
+    watch: Watcher,
+    sleep: Callable[[float], object] = time.sleep,
+) -> list[Job]:
     """Request a run for each job, `at_once` at a time, and wait until all have ended; they come back in order.
 
     A job that somebody else carries is only watched. `watch` is told at every look.
@@ -54,7 +63,7 @@ def carry_out(ports: Ports, runs: Runs, jobs: Sequence[Job], *, at_once: int, lo
         ended.update((each.job.job_id, each.job) for each in watched if each.job.state.ended)
         watched = [each for each in watched if not each.job.state.ended]
         if watched:
-            time.sleep(_POLL_SECONDS)
+            sleep(_POLL_SECONDS)
     return [ended[job.job_id] for job in jobs]
 
 

@@ -25,7 +25,7 @@ def every_kind(kind: type[MetricFoundryError] = MetricFoundryError) -> Iterator[
         yield from every_kind(each)
 
 
-@pytest.mark.parametrize("kind", sorted(every_kind(), key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(every_kind(), key=str))
 def test_each_class_of_the_tree_has_the_exit_code_of_its_branch(kind: type[MetricFoundryError]) -> None:
     expected = next(code for branch, code in BRANCHES.items() if issubclass(kind, branch))
     assert exit_code_of(kind("unexpected", "x")) == expected

@@ -10,7 +10,7 @@ from metricfoundry_dagster.ports.runs import RunState
 class MemoryRuns:
     """Implements `ports.runs.Runs`. `away` makes every call fail; `on_submit` plays the run at once."""
 
-    def __init__(self, on_submit: Callable[[Job, str], None] | None = None) -> None:
+    def __init__(self, on_submit: Callable[[Job, str], object] | None = None) -> None:
         self.submitted: list[Job] = []
         self.canceled: list[str] = []
         self.states: dict[str, RunState] = {}
