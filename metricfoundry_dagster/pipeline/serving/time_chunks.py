@@ -49,8 +49,8 @@ def choose_granularity(replaced: TimeRange, rows: int) -> tuple[Granularity, str
     for granularity in _UNITS:
         chunks = replaced.chunks(granularity)
         if chunks <= MAX_CHUNKS and rows >= MIN_ROWS_PER_CHUNK * chunks:
-            return granularity, f"{rows:,} rows over {chunks:,} chunks of one {granularity.lower()} each"
-    return "ALL", f"{rows:,} rows fill no smaller chunks with {MIN_ROWS_PER_CHUNK:,} rows each, at most {MAX_CHUNKS:,} of them"
+            return granularity, f"the smallest that hold {MIN_ROWS_PER_CHUNK:,} rows each ({rows:,} rows, chunks: {chunks:,})"
+    return "ALL", f"at most {MAX_CHUNKS:,} smaller ones with {MIN_ROWS_PER_CHUNK:,} rows each cannot be filled (rows: {rows:,})"
 
 
 def iso_time(milliseconds: int) -> str:

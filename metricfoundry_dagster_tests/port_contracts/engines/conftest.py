@@ -1,69 +1,19 @@
 """The engines on which the suites of this folder run: the fake, and DuckDB over each kind of catalog and store."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from metricfoundry_dagster.adapters.catalog.open_catalog import open_catalog
 from metricfoundry_dagster.adapters.duckdb_engine import DuckDbEngine
 from metricfoundry_dagster.adapters.fsspec_store import FsspecStore
-from metricfoundry_dagster.domain.datasets import Mode, dataset_id_of
-from metricfoundry_dagster.domain.layout import attempt_prefix
-from metricfoundry_dagster.domain.products import Column, ProductFile, Root, Stage
-from metricfoundry_dagster.domain.served import Servable, ServedTable, served_name
-from metricfoundry_dagster.ports.object_store import ObjectStore
-from metricfoundry_dagster.ports.serving_engine import ServingEngine
+from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster_tests.fakes.fixed_clock import FixedClock
 from metricfoundry_dagster_tests.fakes.memory_engine import MemoryEngine
 from metricfoundry_dagster_tests.fakes.memory_store import MemoryStore
 from metricfoundry_dagster_tests.fakes.memory_versions import MemoryVersions
-
-
-@dataclass(frozen=True)
-class Served:
-    """An engine, and the store from which it serves."""
-
-    engine: ServingEngine
-    store: ObjectStore
-
-    def servable(
-        self,
-        tables: dict[str, pa.Table],
-        *,
-        datasource: str = "sales",
-        sequence: int = 1,
-        attempt: int = 1,
-        mode: Mode = Mode.REPLACE,
-        claimed_rows: int | None = None,
-    ) -> Servable:
-        """A dataset of its own for each sequence, its tables written in parts of at most three rows."""
-        dataset_id = dataset_id_of(datasource, "test", str(sequence))
-        prefix = attempt_prefix(Stage.VALIDATED_FRAME, dataset_id, attempt)
-        served = []
-        for name, table in tables.items():
-            columns = tuple(Column(field.name, field.name, str(field.type), field.nullable) for field in table.schema)
-            files = tuple(self._write(f"{prefix}{name}/part-{i:05}.parquet", name, table[i : i + 3]) for i in _starts(table))
-            rows = table.num_rows if claimed_rows is None else claimed_rows
-            served.append(ServedTable(served_name(datasource, name, len(tables)), columns, files, rows))
-        return Servable(datasource, mode, dataset_id, sequence, attempt, tuple(served))
-
-    def column(self, sql: str) -> list[object]:
-        """The first column of the answer."""
-        return [row[0] for row in self.engine.query(sql, 1_000).rows]
-
-    def _write(self, key: str, table: str, part: pa.Table) -> ProductFile:
-        with self.store.create(Root.ARTIFACTS, key) as path:
-            pq.write_table(part, path)
-            size_bytes = path.stat().st_size
-        return ProductFile(Root.ARTIFACTS, key, "part", table, part.num_rows, size_bytes)
-
-
-def _starts(table: pa.Table) -> range:
-    return range(0, max(table.num_rows, 1), 3)
+from metricfoundry_dagster_tests.port_contracts.engines.served import Served
 
 
 @pytest.fixture(params=["memory", "duckdb", "duckdb-over-sqlite-catalog", "duckdb-over-remote-store"])

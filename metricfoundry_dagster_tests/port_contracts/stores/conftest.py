@@ -7,7 +7,6 @@ endpoint as well.
 import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
@@ -19,18 +18,9 @@ from metricfoundry_dagster.adapters.fsspec_sources import FsspecSources
 from metricfoundry_dagster.adapters.fsspec_store import FsspecStore
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.ports.object_store import ObjectStore
-from metricfoundry_dagster.ports.sources import Sources
 from metricfoundry_dagster_tests.fakes.memory_sources import MemorySources
 from metricfoundry_dagster_tests.fakes.memory_store import MemoryStore
-
-
-@dataclass(frozen=True)
-class World:
-    """A store, the sources that see the same files, and where the store keeps its scratch files."""
-
-    store: ObjectStore
-    sources: Sources
-    scratch_dir: Path
+from metricfoundry_dagster_tests.port_contracts.stores.world import World
 
 
 @pytest.fixture(scope="session")

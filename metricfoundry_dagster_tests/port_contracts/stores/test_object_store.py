@@ -1,6 +1,7 @@
 """What every object store does, fake and real alike."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from metricfoundry_dagster.domain.errors import InternalError, UserError, WorldError
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.ports.object_store import ObjectStore
-from metricfoundry_dagster_tests.port_contracts.stores.conftest import World
+from metricfoundry_dagster_tests.port_contracts.stores.world import World
 
 KEYS = [
     "plain.csv",
@@ -77,7 +78,7 @@ def test_an_object_of_many_blocks_comes_back_whole(store: ObjectStore) -> None:
 
 @pytest.mark.parametrize("key", BAD_KEYS)
 def test_a_key_that_leaves_its_root_or_fits_no_store_is_refused_everywhere(store: ObjectStore, key: str) -> None:
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: store.create(Root.UPLOADS, key).__enter__(),
         lambda: store.local(Root.UPLOADS, key).__enter__(),
         lambda: store.write_bytes(Root.UPLOADS, key, b""),

@@ -4,7 +4,7 @@ import pytest
 
 from metricfoundry_dagster.domain.errors import UserError
 from metricfoundry_dagster.domain.products import Root
-from metricfoundry_dagster_tests.port_contracts.stores.conftest import World
+from metricfoundry_dagster_tests.port_contracts.stores.world import World
 
 
 @pytest.mark.parametrize("key", ["incoming/sales/a.csv", "incoming/sales/a b — ü #1 100%.csv", "x?y=1&z.csv"])
