@@ -18,9 +18,12 @@ settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Forget the developer's own settings, before any test or child process reads them."""
+    """Forget the developer's own settings, before any test or child process reads them.
+
+    METRICFOUNDRY_TEST_* are not settings of the program: they name servers that the suite may use.
+    """
     for name in list(os.environ):
-        if name.startswith(("METRICFOUNDRY_", "DAGSTER_")):
+        if name.startswith(("METRICFOUNDRY_", "DAGSTER_")) and not name.startswith("METRICFOUNDRY_TEST_"):
             del os.environ[name]
 
 
