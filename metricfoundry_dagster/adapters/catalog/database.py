@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Table
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from metricfoundry_dagster.adapters.catalog.engine import WRITING, address_without_secrets, build_engine, is_sqlite
@@ -99,14 +99,12 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError, ProgrammingError, PoolTimeout) as error:
-            if isinstance(error, ProgrammingError) and not _is_missing_table(error):
+        except PoolTimeout as error:
+            raise self._unreachable(error) from None
+        except DBAPIError as error:
+            if not _is_the_worlds(error):
                 raise
             raise self._unreachable(error) from None  # the cause may spell the whole connection
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-            raise self._unreachable(error) from None
 
     def _unreachable(self, error: DBAPIError | PoolTimeout) -> WorldError:
         if isinstance(error, DBAPIError) and _is_missing_table(error):
@@ -130,6 +128,13 @@ def in_chunks(values: Iterable[Value]) -> Iterator[list[Value]]:
     iterator = iter(values)
     while chunk := list(islice(iterator, _CHUNK)):
         yield chunk
+
+
+def _is_the_worlds(error: DBAPIError) -> bool:
+    """Whether the database is away, damaged or not ours; everything else is a statement that we got wrong."""
+    # A plain DatabaseError is what a damaged SQLite file gives; without a statement it was about the connection.
+    away = isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError or error.statement is None
+    return away or error.connection_invalidated or _is_missing_table(error)
 
 
 def _is_missing_table(error: DBAPIError) -> bool:

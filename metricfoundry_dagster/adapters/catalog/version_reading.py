@@ -42,11 +42,11 @@ def holds(connection: Connection, servable: Servable, number: int) -> bool:
     """Whether that version has this attempt of this dataset among its members."""
     of_datasource = served_versions.c.datasource == servable.datasource
     attempt = {"dataset_id": servable.dataset_id, "attempt": servable.attempt}
-    came_with = connection.scalar(select(served_versions.c.number).where(of_datasource).filter_by(**attempt))
+    came_with: int | None = connection.scalar(select(served_versions.c.number).where(of_datasource).filter_by(**attempt))
     if came_with is None:
         return False
     if servable.mode is Mode.REPLACE:
-        return bool(came_with == number)
+        return came_with == number
     return _member_numbers(connection, servable.datasource, number).get(servable.dataset_id) == came_with
 
 
