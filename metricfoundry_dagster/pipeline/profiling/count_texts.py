@@ -96,21 +96,17 @@ def count_hashed(files: TableFiles, name: str, *, hash_bits: int = 64, pass_byte
     hashes = np.empty(files.rows, dtype=np.uint64)
     valid = np.ones(files.rows, dtype=np.bool_)
     seen: list[_Measured] = []
-    sample: list[bytes] = []
     start = 0
     for chunk in files.chunks(name):
         end = start + len(chunk)
         hashes[start:end] = pl.Series(chunk).hash().to_numpy() >> np.uint64(64 - hash_bits)
         valid[start:end] = valid_mask(chunk)
         seen.append(_measure(chunk.drop_null(), None))
-        sample = sample or [_bytes(value) for value in chunk.drop_null()[:TOP_VALUES]]
         start = end
     present = hashes[valid]
     present.sort()
     distinct, top = _count_repeated(files, name, _Hashed(present, hashes, valid), seen, pass_bytes)
-    singles = ((value, 1) for value in sample if value not in dict(top))
     hashes[~valid] = 0
-    top = (*top, *singles)[:TOP_VALUES]
     return replace(_joined(seen), nulls=len(valid) - len(present), distinct=distinct, ids=hashes, top=top)
 
 
@@ -223,11 +219,11 @@ class _Hashed:
 def _count_repeated(
     files: TableFiles, name: str, column: _Hashed, seen: list[_Measured], pass_bytes: int
 ) -> tuple[int, tuple[tuple[bytes, int], ...]]:
-    """Distinct values of the whole column, and the commonest among those whose hash occurs more than once."""
-    repeats = np.concatenate(([False], column.ordered[1:] == column.ordered[:-1]))
-    shared = np.unique(column.ordered[repeats])
+    """Distinct values of the whole column, and the commonest."""
+    after = column.ordered[1:]
+    shared = np.unique(after[after == column.ordered[:-1]])
     if not len(shared):
-        return len(column.ordered), ()
+        return len(column.ordered), tuple((value, 1) for value in _first_texts(files, name, column.valid))
     candidates = column.valid & _contains(shared, column.hashes)
     rows = int(np.count_nonzero(candidates))
     mean_bytes = 4 * sum(part.lengths.total for part in seen if part.lengths) / len(column.ordered)
@@ -239,7 +235,21 @@ def _count_repeated(
         encoded = _encoded(list(_chosen_chunks(files, name, chosen)), files.type_of(name))
         distinct += len(encoded.dictionary)
         top += [(_bytes(encoded.dictionary[place]), int(encoded.counts[place])) for place in top_places(encoded.counts)]
-    return distinct, tuple(sorted((entry for entry in top if entry[1] > 1), key=lambda entry: -entry[1])[:TOP_VALUES])
+    top += [(value, 1) for value in _first_texts(files, name, column.valid & ~candidates)]
+    return distinct, tuple(sorted(top, key=lambda entry: -entry[1])[:TOP_VALUES])
+
+
+def _first_texts(files: TableFiles, name: str, chosen: Mask) -> list[bytes]:
+    """The values of the first few chosen rows."""
+    rows = np.flatnonzero(chosen)[:TOP_VALUES]
+    found: list[bytes] = []
+    start = 0
+    for chunk in files.chunks(name):
+        if len(found) == len(rows):
+            break
+        found += [_bytes(chunk[int(row) - start]) for row in rows if start <= row < start + len(chunk)]
+        start += len(chunk)
+    return found
 
 
 def _contains(shared: Values, hashes: Values) -> Mask:

@@ -3,7 +3,7 @@
 How values are counted belongs in `count_*.py`, the arithmetic in `describe_numbers.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Context
 from fractions import Fraction
@@ -52,6 +52,8 @@ from metricfoundry_dagster.pipeline.profiling.show_values import (
 )
 
 QUANTILES_PERCENT = (1, 5, 25, 50, 75, 95, 99)
+#: Bins of times begin with a day, an hour, a minute or a second, whichever is fine enough.
+_GRAINS_SECONDS = (86_400, 3_600, 60, 1)
 
 Finder = Callable[[tuple[int | float, ...]], list[tuple[int, int | float]]]
 
@@ -182,9 +184,11 @@ def _report_times(basics: _Basics, times: CountedNumbers, data_type: pa.DataType
     if not times.total:
         return basics.report()
     show = time_style(data_type)
+    units = units_a_second(data_type)
+    grains = [int(units * seconds) for seconds in _GRAINS_SECONDS if units * seconds >= 1]
     return basics.report(
-        **_distribution(times, show),
-        span_seconds=float((times.in_order(times.total - 1) - times.in_order(0)) / units_a_second(data_type)),
+        **_distribution(times, show, grains),
+        span_seconds=float((times.in_order(times.total - 1) - times.in_order(0)) / units),
         top_values=basics.top([(show(value), count) for value, count in commonest(times)]),
     )
 
@@ -216,8 +220,8 @@ def _report_texts(basics: _Basics, texts: CountedTexts, show: Callable[[bytes], 
     )
 
 
-def _distribution(numbers: CountedNumbers, show: Callable[[Number], Shown]) -> dict[str, Any]:
-    edges, counts = histogram(numbers)
+def _distribution(numbers: CountedNumbers, show: Callable[[Number], Shown], grains: Sequence[int] = ()) -> dict[str, Any]:
+    edges, counts = histogram(numbers, grains=grains)
     return {
         "min": show(numbers.in_order(0)),
         "max": show(numbers.in_order(numbers.total - 1)),

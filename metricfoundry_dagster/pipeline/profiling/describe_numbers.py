@@ -6,7 +6,7 @@ shown (a date, a decimal) is decided in `describe_columns.py`.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -119,34 +119,39 @@ def _shifted(numbers: CountedNumbers, scale: float) -> Iterator[tuple[Values, Va
             yield difference.astype(np.float64), counts[start : start + _BLOCK]
 
 
-def histogram(numbers: CountedNumbers, bins: int = HISTOGRAM_BINS) -> tuple[list[int | float], list[int]]:
-    """Edges and counts of about `bins` bins of equal width from the smallest value to the largest.
+def histogram(numbers: CountedNumbers, *, grains: Sequence[int] = ()) -> tuple[list[int | float], list[int]]:
+    """Edges and counts of about twenty bins of equal width from the smallest value to the largest.
 
-    A bin holds its lower edge and not its upper one, except that the last bin of floating-point numbers holds
-    both. Whole numbers get whole widths, so the last edge lies above the largest. Empty without values.
+    Edges of whole numbers are multiples of the first of `grains` (say, a day and an hour in the column's unit)
+    of which the range holds as many as there are bins, so the first may lie below the smallest value. A bin holds
+    its lower edge and not its upper one, except that the last bin of floating-point numbers holds both. Whole
+    numbers get whole widths, so the last edge lies above the largest. Empty without values.
     """
     if not numbers.total:
         return [], []
     low, high = numbers.in_order(0), numbers.in_order(numbers.total - 1)
-    edges = _whole_edges(int(low), int(high), bins) if numbers.is_integer else _float_edges(float(low), float(high), bins)
+    edges = _whole_edges(int(low), int(high), grains) if numbers.is_integer else _float_edges(float(low), float(high))
     inner = np.array(edges[1:-1], dtype=numbers.values.dtype)
     places = [0, *np.searchsorted(numbers.values, inner).tolist(), len(numbers.values)]
     rows = [numbers.rows_below(place) for place in places]
     return edges, [after - before for before, after in pairwise(rows)]
 
 
-def _whole_edges(low: int, high: int, bins: int) -> list[int | float]:
-    places = high - low + 1
+def _whole_edges(low: int, high: int, grains: Sequence[int]) -> list[int | float]:
+    bins = HISTOGRAM_BINS
+    grain = next((grain for grain in grains if high - low >= bins * grain), 1)
+    start, places = low // grain, high // grain - low // grain + 1
     widths = [1] if places <= _BIN_EACH else [-(-places // count) for count in range(bins - bins // 4, bins + bins // 4 + 1)]
     # A last bin that reaches far beyond the largest value would look like a gap in the data.
     width = min(widths, key=lambda width: (-places % width) / width)
-    return [low + width * step for step in range(-(-places // width) + 1)]
+    return [grain * (start + width * step) for step in range(-(-places // width) + 1)]
 
 
-def _float_edges(low: float, high: float, bins: int) -> list[int | float]:
+def _float_edges(low: float, high: float) -> list[int | float]:
     if low == high:
         return [low, high]
-    inner = [low * (1 - step / bins) + high * (step / bins) for step in range(1, bins)]
+    shares = [step / HISTOGRAM_BINS for step in range(1, HISTOGRAM_BINS)]
+    inner = [low * (1 - share) + high * share for share in shares]
     return [low, *(min(max(edge, low), high) for edge in inner), high]
 
 

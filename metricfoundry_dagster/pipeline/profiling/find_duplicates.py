@@ -13,6 +13,7 @@ import secrets
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from metricfoundry_dagster.pipeline.profiling.count_texts import codes_of_rows
 from metricfoundry_dagster.pipeline.profiling.read_columns import FixedColumn, Mask, TableFiles, Values, is_fixed
@@ -98,6 +99,8 @@ def _same_rows(files: TableFiles, rows: Values, others: Values) -> Mask:
     same = np.ones(len(rows), dtype=np.bool_)
     places = np.searchsorted(rows, others)
     for name in files.schema.names:
+        if pa.types.is_null(files.type_of(name)):
+            continue
         if not is_fixed(files.type_of(name)):
             codes = codes_of_rows(files, name, rows)
             same &= codes == codes[places]

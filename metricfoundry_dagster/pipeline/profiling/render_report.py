@@ -6,6 +6,7 @@ engine's, and no value is ever marked safe.
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
@@ -17,12 +18,18 @@ _PLOT_HEIGHT = 100
 #: Characters that are drawn as nothing, or turn the direction of what follows.
 _UNSEEN = (*range(0x7F, 0xA0), 0xAD, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
 _VISIBLE = {code: chr(0x2400 + code) for code in range(0x20)} | {code: f"\\u{code:04x}" for code in _UNSEEN}
+_LONGEST_DECIMAL = 18
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def render_report(report: Report) -> str:
     """The whole page, as text."""
-    return _template().render(report=report)
+    anchors = {
+        (table.name, column.name): f"t{t}c{c}"
+        for t, table in enumerate(report.tables, start=1)
+        for c, column in enumerate(table.columns, start=1)
+    }
+    return _template().render(report=report, anchors=anchors)
 
 
 def readable_count(count: int) -> str:
@@ -50,6 +57,8 @@ def readable_value(value: Shown | None, kind: Kind | None = None) -> str:
         return _readable_integer(value)
     if isinstance(value, float):
         return _readable_float(value)
+    if kind == "number":
+        return _readable_decimal(value)
     return value.replace("T", " ") if kind == "time" else visible(value)
 
 
@@ -96,6 +105,13 @@ def _readable_integer(value: int) -> str:
     if abs(value) < 10_000:  # years, and times of day written as numbers
         return str(value)
     return f"{value:,}" if abs(value) < 10**21 else f"{float(value):.5g}"
+
+
+def _readable_decimal(text: str) -> str:
+    number = Decimal(text)
+    if not number.is_finite():
+        return text
+    return f"{number:,f}" if len(text) <= _LONGEST_DECIMAL else f"{number:.5g}"
 
 
 def _readable_float(value: float) -> str:

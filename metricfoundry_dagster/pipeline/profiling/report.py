@@ -32,7 +32,10 @@ class TopValue:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """`counts[i]` values lie from `edges[i]` up to, not including, `edges[i + 1]`; the last bin includes its end."""
+    """`counts[i]` values lie from `edges[i]` up to, not including, `edges[i + 1]`; the last bin includes its end.
+
+    All finite values are counted; the first edge is the smallest value or, of times, a round moment before it.
+    """
 
     edges: tuple[Shown, ...]
     counts: tuple[int, ...]
