@@ -41,7 +41,9 @@ def read_contract(text: str) -> Contract:
 def contract_to_yaml(contract: Contract) -> str:
     """The YAML text of a contract, without what is at its default; `read_contract` gives an equal contract back."""
     document = _without_defaults(contract)
-    document["columns"] = [_without_defaults(rule) for rule in contract.columns]
+    document.pop("columns", None)
+    if contract.columns:
+        document["columns"] = [_without_defaults(rule) for rule in contract.columns]
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
