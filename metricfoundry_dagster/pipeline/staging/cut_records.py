@@ -1,0 +1,219 @@
+r"""Cuts a stream of delimited text into blocks of whole records, and counts the records by itself.
+
+This count stands beside every parser: what a parser made of a block must add up to it. No parser feeds it, and
+nothing here looks at values. What cannot be a record is put aside line by line, with a reason:
+
+    a quoted field that is not closed     its first physical line is rejected, reading resumes at the next line
+    text after a closing quote            the same
+    a record longer than the bound        the same
+
+A record ends at \n, \r\n or a lone \r outside quotes; a line without any byte is no record. A quote opens a
+field only at its start; elsewhere in an unquoted field it is text. How the bytes come in chunks changes nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from metricfoundry_dagster.pipeline.staging.find_marks import Marks, Positions
+from metricfoundry_dagster.pipeline.staging.rejects import Reject
+from metricfoundry_dagster.pipeline.staging.walk_record import Fault, walk_record
+
+_CR = 13
+#: Records walked one by one after a misplaced quote, before the whole rest is tried again: they come in crowds.
+_WALKED_RECORDS = 200
+
+
+class Block:
+    """Some records of one buffer, and what was rejected between them.
+
+    `starts[i]:stops[i]` is record i with its line end, in the buffer; blank lines and rejects lie in no record.
+    """
+
+    def __init__(
+        self, marks: Marks, starts: Positions, stops: Positions, *, first_line: int, rejects: tuple[Reject, ...]
+    ) -> None:
+        """`first_line` is the physical line, from 1, at which the buffer starts."""
+        self.starts, self.stops, self.rejects = starts, stops, rejects
+        self._marks, self._first_line = marks, first_line
+
+    @property
+    def record_count(self) -> int:
+        """Records; the rejects are not among them."""
+        return len(self.starts)
+
+    def text(self) -> bytes | memoryview:
+        """All records in one piece, each with its line end."""
+        if not self.record_count:
+            return b""
+        data = memoryview(self._marks.data)
+        breaks = np.flatnonzero(self.starts[1:] != self.stops[:-1])
+        if not len(breaks):
+            return data[self.starts[0] : self.stops[-1]]
+        firsts = self.starts[np.concatenate(([0], breaks + 1))].tolist()
+        lasts = self.stops[np.concatenate((breaks, [self.record_count - 1]))].tolist()
+        return b"".join([data[start:stop] for start, stop in zip(firsts, lasts, strict=True)])
+
+    def record(self, number: int) -> bytes:
+        """The bytes of one record, numbered from 0, without its line end."""
+        raw = self._marks.data[self.starts[number] : self.stops[number]]
+        return raw[:-2] if raw.endswith(b"\r\n") else raw[:-1]
+
+    def line(self, number: int) -> int:
+        """The physical line of the file on which one record starts, from 1."""
+        return self._first_line + int(np.searchsorted(self._marks.line_ends, self.starts[number]))
+
+    def without(self, numbers: Iterable[int]) -> "Block":
+        """The same block without some of its records."""
+        keep = np.ones(self.record_count, np.bool_)
+        keep[list(numbers)] = False
+        return self._with(self.starts[keep], self.stops[keep])
+
+    def first(self, count: int) -> "Block":
+        """The same block with at most its first records."""
+        return self._with(self.starts[:count], self.stops[:count])
+
+    def _with(self, starts: Positions, stops: Positions) -> "Block":
+        return Block(self._marks, starts, stops, first_line=self._first_line, rejects=self.rejects)
+
+
+class RecordCutter:
+    """Takes chunks of bytes one after another and gives a block for each; what is left over waits for the next."""
+
+    def __init__(self, *, delimiter: str | None, quote: str | None, max_record_bytes: int) -> None:
+        self._delimiter = ord(delimiter) if delimiter else None
+        self._quote = ord(quote) if quote else None
+        self._max_bytes = max_record_bytes
+        self._pending, self._line, self._dropping = b"", 1, False
+
+    def blocks(self, chunks: Iterable[tuple[bytes, bool]]) -> Iterator[Block]:
+        """A block for each chunk; the chunks come with whether they are the last."""
+        for chunk, final in chunks:
+            yield self.cut(chunk, final=final)
+
+    def cut(self, chunk: bytes, *, final: bool) -> Block:
+        """The whole records that have come in so far."""
+        data = self._pending + chunk if self._pending else chunk
+        if final and data and data[-1:] not in b"\r\n":
+            data += b"\n"
+        marks = Marks(data, delimiter=self._delimiter, quote=self._quote, final=final)
+        cut = _Cut(marks, self._max_bytes, self._line)
+        cut.run(self._resume(marks))
+        block = cut.block()
+        self._dropping = cut.dropping
+        self._pending = data[cut.position :]
+        if cut.dropping and not final and data.endswith(b"\r"):
+            self._pending = b"\r"  # whether it ends the line shows with the next byte
+        self._line += int(np.searchsorted(marks.line_ends, cut.position))
+        return block
+
+    def _resume(self, marks: Marks) -> int | None:
+        """Where to begin: behind the end of a line that is being dropped; None when it has not ended yet."""
+        if not self._dropping:
+            return 0
+        end = marks.line_end(0)
+        return None if end is None else end + 1
+
+
+class _Cut:
+    """One buffer on its way to a block. `position` is where the rest begins, which is no record yet."""
+
+    def __init__(self, marks: Marks, max_bytes: int, first_line: int) -> None:
+        self.position, self.dropping = 0, False
+        self._marks, self._max_bytes, self._first_line = marks, max_bytes, first_line
+        self._size = len(marks.data)
+        self._starts: list[Positions] = []
+        self._stops: list[Positions] = []
+        self._rejects: list[Reject] = []
+
+    def run(self, start: int | None) -> None:
+        """Cut as far as the data allows, from the record start `start`; None when there is only a line to drop."""
+        if start is None:
+            self.position, self.dropping = self._size, True
+            return
+        self.position = start
+        going = True
+        while going and self.position < self._size and not self.dropping:
+            misplaced_quote = self._take_clean()
+            if self.position < self._size and not self.dropping:
+                going = self._walk() if misplaced_quote else self._reject_rest()
+
+    def block(self) -> Block:
+        """What was cut."""
+        starts = np.concatenate([_NOTHING, *self._starts])
+        stops = np.concatenate([_NOTHING, *self._stops])
+        lengths = stops - starts
+        if len(lengths) and lengths.min() <= 2:
+            filled = (lengths > 2) | ((lengths == 2) & (self._marks.bytes[starts] != _CR))
+            starts, stops = starts[filled], stops[filled]
+        return Block(self._marks, starts, stops, first_line=self._first_line, rejects=tuple(self._rejects))
+
+    def _take_clean(self) -> bool:
+        """Take the records that end before any misplaced quote; whether there is one."""
+        ends, misplaced_quote = self._marks.clean_ends(self.position)
+        starts = np.concatenate(([self.position], ends[:-1] + 1))[: len(ends)]
+        too_long = np.flatnonzero(ends - starts >= self._max_bytes)
+        count = int(too_long[0]) if len(too_long) else len(ends)
+        self._take(starts[:count], ends[:count] + 1)
+        if len(too_long):
+            self._reject("csv.record_too_long")
+        return misplaced_quote or len(too_long) > 0
+
+    def _walk(self) -> bool:
+        """Go on record by record for a while; False when the data ends in the middle of one."""
+        for _ in range(_WALKED_RECORDS):
+            if self.position >= self._size:
+                break
+            outcome = walk_record(self._marks, self.position)
+            if outcome is None:
+                return self._reject_rest()
+            if isinstance(outcome, Fault):
+                if not self._reject_fault(outcome.position):
+                    return False
+            elif outcome - self.position >= self._max_bytes:
+                self._reject("csv.record_too_long")
+            else:
+                self._take(np.array([self.position]), np.array([outcome + 1]))
+        return True
+
+    def _take(self, starts: Positions, stops: Positions) -> None:
+        if len(starts):
+            self._starts.append(starts)
+            self._stops.append(stops)
+            self.position = int(stops[-1])
+
+    def _reject_fault(self, position: int) -> bool:
+        """Reject for text after a closing quote; one on a later line was meant to open a field, so the first is open.
+
+        False to wait for the end of the line, so that all of it is shown.
+        """
+        end = self._marks.line_end(self.position)
+        if end is None:
+            return self._reject_rest()
+        if position - self.position > self._max_bytes or end - self.position >= self._max_bytes:
+            return self._reject("csv.record_too_long")
+        return self._reject("csv.malformed_quote" if end >= position else "csv.unterminated_quote")
+
+    def _reject_rest(self) -> bool:
+        """Judge what did not end with the data: False to wait for more of it, True when its first line was rejected."""
+        if self._size - self.position > self._max_bytes:
+            return self._reject("csv.record_too_long")
+        return self._marks.final and self._reject("csv.unterminated_quote")
+
+    def _reject(self, code: str) -> bool:
+        """Reject the physical line at `position`; False when its end is not there yet: then all up to it is dropped."""
+        start, end = self.position, self._marks.line_end(self.position)
+        self.position, self.dropping = (self._size, True) if end is None else (end + 1, False)
+        raw = self._marks.data[start : min(self.position, start + self._max_bytes)].rstrip(b"\r\n")
+        line = self._first_line + int(np.searchsorted(self._marks.line_ends, start))
+        reason = _REASONS[code].format(max_bytes=self._max_bytes)
+        self._rejects.append(Reject(line, code, reason, raw))
+        return end is not None
+
+
+_NOTHING: Positions = np.empty(0, np.int64)
+_REASONS = {
+    "csv.record_too_long": "the record does not end within {max_bytes} bytes",
+    "csv.malformed_quote": "text follows a closing quote",
+    "csv.unterminated_quote": "a field that is opened by a quote on this line is never closed",
+}

@@ -1,0 +1,111 @@
+"""Where the quotes and line ends of a piece of text lie, found by numpy in a few looks over the bytes.
+
+Most text is quoted as it should be: every opening quote at the start of a field, every closing one at its end.
+Then the number of quotes before a line end tells whether it ends a record. `Marks` proves that, and names the
+first place from which it does not hold; `walk_record.py` goes on from there.
+"""
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Positions = npt.NDArray[np.int64]
+
+_LF, _CR = 10, 13
+
+
+class Marks:
+    """The marks of one buffer. `final` says that nothing follows it; then it ends with a line end."""
+
+    def __init__(self, data: bytes, *, delimiter: int | None, quote: int | None, final: bool) -> None:
+        self.data, self.delimiter, self.quote, self.final = data, delimiter, quote, final
+        self.bytes = np.frombuffer(data, np.uint8)
+        self.line_ends = self._find_line_ends()
+        self.quotes = np.flatnonzero(self.bytes == quote) if quote is not None else _NOTHING
+        self._misplaced: dict[int, Positions] = {}
+
+    def clean_ends(self, start: int) -> tuple[Positions, bool]:
+        """Line ends that end records or are blank, from the record start `start` on, and whether a quote stopped the search.
+
+        Without a misplaced quote they reach to the end of the buffer, otherwise to the record that holds it.
+        """
+        first_quote = int(np.searchsorted(self.quotes, start))
+        stop = self._first_misplaced(first_quote)
+        low, high = np.searchsorted(self.line_ends, (start, len(self.data) if stop is None else stop))
+        ends = self.line_ends[low:high]
+        if first_quote < len(self.quotes):
+            quotes_before = np.searchsorted(self.quotes, ends) - first_quote
+            ends = ends[(quotes_before & 1) == 0]
+        return ends, stop is not None
+
+    def line_end(self, start: int) -> int | None:
+        """The last byte of the physical line at `start`; None when its end is not in the buffer."""
+        number = int(np.searchsorted(self.line_ends, start))
+        return int(self.line_ends[number]) if number < len(self.line_ends) else None
+
+    @cached_property
+    def end_list(self) -> list[int]:
+        """`line_ends` for plain Python."""
+        positions: list[int] = self.line_ends.tolist()
+        return positions
+
+    @cached_property
+    def quote_list(self) -> list[int]:
+        """`quotes` for plain Python."""
+        positions: list[int] = self.quotes.tolist()
+        return positions
+
+    @cached_property
+    def single_quotes(self) -> tuple[list[int], list[int]]:
+        """Numbers of the quotes that no quote follows directly: the even ones, the odd ones."""
+        single = np.flatnonzero(~self._doubled)
+        return single[single % 2 == 0].tolist(), single[single % 2 == 1].tolist()
+
+    def _find_line_ends(self) -> Positions:
+        line_feeds = np.flatnonzero(self.bytes == _LF)
+        if b"\r" not in self.data:
+            return line_feeds
+        returns = np.flatnonzero(self.bytes == _CR)
+        known = returns if self.final else returns[returns < len(self.data) - 1]
+        following = self.bytes[np.minimum(known + 1, len(self.data) - 1)]
+        lone = known[following != _LF]
+        return np.sort(np.concatenate((line_feeds, lone))) if len(lone) else line_feeds
+
+    @cached_property
+    def _doubled(self) -> npt.NDArray[np.bool_]:
+        """For each quote whether the next byte is a quote."""
+        doubled = np.zeros(len(self.quotes), np.bool_)
+        np.equal(np.diff(self.quotes), 1, out=doubled[:-1])
+        return doubled
+
+    def _first_misplaced(self, first_quote: int) -> int | None:
+        """The position of the first quote that is not where it must be when quote `first_quote` opens a field."""
+        if first_quote == len(self.quotes):
+            return None
+        phase = first_quote & 1
+        if phase not in self._misplaced:
+            self._misplaced[phase] = self._find_misplaced(phase)
+        misplaced = self._misplaced[phase]
+        number = int(np.searchsorted(misplaced, first_quote))
+        return int(self.quotes[misplaced[number]]) if number < len(misplaced) else None
+
+    def _find_misplaced(self, phase: int) -> Positions:
+        """Numbers of misplaced quotes when those of parity `phase` open and the others close.
+
+        A doubled quote inside a field reads as one that closes and one that opens again at once.
+        """
+        separates = np.zeros(256, np.bool_)
+        separates[[_LF, _CR] + ([self.delimiter] if self.delimiter is not None else [])] = True
+        bad = np.empty(len(self.quotes), np.bool_)
+        opening, closing = self.quotes[phase::2], self.quotes[1 - phase :: 2]
+        reopens = np.concatenate(([False], self._doubled[:-1]))[phase::2]
+        at_field_start = separates[self.bytes[np.maximum(opening - 1, 0)]] | (opening == 0)
+        bad[phase::2] = ~(at_field_start | reopens)
+        last = len(self.data) - 1
+        at_field_end = separates[self.bytes[np.minimum(closing + 1, last)]] | (closing == last)
+        bad[1 - phase :: 2] = ~(at_field_end | self._doubled[1 - phase :: 2])
+        return np.flatnonzero(bad)
+
+
+_NOTHING: Positions = np.empty(0, np.int64)

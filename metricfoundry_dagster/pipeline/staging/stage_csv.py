@@ -1,0 +1,127 @@
+"""Stages a file of delimited text: the header, the blocks, and one table."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from metricfoundry_dagster.domain.errors import Place, UserError
+from metricfoundry_dagster.domain.limits import Limits
+from metricfoundry_dagster.domain.products import ProductFile, TableProduct
+from metricfoundry_dagster.domain.recipes import Recipe
+from metricfoundry_dagster.pipeline.staging.column_names import safe_names
+from metricfoundry_dagster.pipeline.staging.cut_records import Block, RecordCutter
+from metricfoundry_dagster.pipeline.staging.read_csv_block import CsvBlockReader
+from metricfoundry_dagster.pipeline.staging.rejects import Reject
+from metricfoundry_dagster.pipeline.staging.typed_columns import TypedColumn, fix_types, require_columns
+from metricfoundry_dagster.pipeline.staging.unpack_bytes import UnpackedBytes
+from metricfoundry_dagster.pipeline.staging.write_blocks import write_blocks
+from metricfoundry_dagster.pipeline.staging.write_table import Destination
+
+BLOCK_BYTES = 8 * 1024**2
+_HEADER_BYTES = 64 * 1024
+
+
+def stage_csv(
+    path: Path, recipe: Recipe, to: Destination, limits: Limits, progress: Callable[[float], None], *, block_bytes: int
+) -> tuple[TableProduct, tuple[ProductFile, ...]]:
+    """Write the one table of the file. `progress` is told the share that has been read, in 0..1.
+
+    Raises:
+        UserError: as `UnpackedBytes.chunks` and `csv_columns` do, and `request.invalid` for impossible types.
+    """
+    file = CsvFile(path, recipe, to.source, limits, block_bytes)
+    columns = file.columns()
+    fix_types(columns, recipe.types or {})
+    require_columns(columns, recipe.types or {})
+    return write_blocks(lambda: file.blocks(progress), CsvBlockReader(recipe, columns), to)
+
+
+class CsvFile:
+    """A file of delimited text as blocks of records."""
+
+    def __init__(self, path: Path, recipe: Recipe, filename: str, limits: Limits, block_bytes: int = BLOCK_BYTES) -> None:
+        self._path, self._recipe, self._filename, self._limits = path, recipe, filename, limits
+        self._block_bytes = block_bytes
+
+    def columns(self) -> list[TypedColumn]:
+        """The columns that the first record names, or counts in a file without a header.
+
+        Raises:
+            UserError: `file.empty` without any record, `file.unknown_format` when the header cannot be read,
+                `csv.undecodable` when it is not UTF-8, `csv.too_many_columns`.
+        """
+        bad: Reject | None = None
+        with self._cut(min(self._block_bytes, _HEADER_BYTES), _ignore) as blocks:
+            for block in blocks:
+                bad = bad or next(iter(block.rejects), None)
+                if block.record_count:
+                    if bad and self._recipe.has_header and bad.line < block.line(0):
+                        break
+                    return self._columns_of(block.record(0), block.line(0))
+        if bad is None:
+            raise UserError("file.empty", "the file has no record", place=Place(file=self._filename))
+        message = f"the first record cannot be read: {bad.reason}"
+        hint = "Mend the line, or give the dialect; `metricfoundry inspect` shows what was found."
+        raise UserError("file.unknown_format", message, place=Place(file=self._filename, line=bad.line), hint=hint)
+
+    @contextmanager
+    def blocks(self, progress: Callable[[float], None]) -> Iterator[Iterator[Block]]:
+        """A pass over the blocks, the header left out."""
+        with self._cut(self._block_bytes, progress) as blocks:
+            yield _without_header(blocks) if self._recipe.has_header else blocks
+
+    @contextmanager
+    def _cut(self, block_bytes: int, progress: Callable[[float], None]) -> Iterator[Iterator[Block]]:
+        recipe = self._recipe
+        with UnpackedBytes(self._path, recipe.compression, filename=self._filename, limits=self._limits) as source:
+            cutter = RecordCutter(
+                delimiter=recipe.delimiter, quote=recipe.quote, max_record_bytes=self._limits.max_record_bytes
+            )
+
+            def reported() -> Iterator[Block]:
+                for block in cutter.blocks(source.chunks(block_bytes)):
+                    yield block
+                    progress(source.share)
+
+            yield reported()
+
+    def _columns_of(self, record: bytes, line: int) -> list[TypedColumn]:
+        place = Place(file=self._filename, line=line)
+        try:
+            record.decode()
+        except UnicodeDecodeError as error:
+            raise UserError("csv.undecodable", "the first record is not UTF-8", place=place) from error
+        fields = fields_of(record, self._recipe)
+        if len(fields) > self._limits.max_columns:
+            message = f"the first record has {len(fields)} columns, {self._limits.max_columns} are allowed"
+            raise UserError("csv.too_many_columns", message, place=place)
+        if not self._recipe.has_header:
+            return [TypedColumn(f"column_{number}", None) for number in range(1, len(fields) + 1)]
+        return [TypedColumn(name, field) for name, field in zip(safe_names(fields), fields, strict=True)]
+
+
+def fields_of(record: bytes, recipe: Recipe) -> list[str]:
+    """The fields of one well-formed record as texts; empty ones are empty."""
+    table = pa_csv.read_csv(
+        pa.py_buffer(record + b"\n"),
+        # The record as the header of nothing: so every field is a text.
+        read_options=pa_csv.ReadOptions(use_threads=False, block_size=len(record) + 1024),
+        parse_options=pa_csv.ParseOptions(delimiter=recipe.delimiter, quote_char=recipe.quote or False),
+    )
+    return list(table.column_names)
+
+
+def _without_header(blocks: Iterator[Block]) -> Iterator[Block]:
+    for block in blocks:
+        if block.record_count:
+            yield block.without([0])
+            break
+        yield block
+    yield from blocks
+
+
+def _ignore(_share: float) -> None:
+    """Nobody is told of the progress of a first look."""

@@ -1,0 +1,84 @@
+"""Stages one file: recognises it, finds its recipe, and writes its tables and rejects into a store. Needs no catalog.
+
+Each format has a module of its own; formats that hold several tables will give several here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metricfoundry_dagster.domain.datasets import slug_of
+from metricfoundry_dagster.domain.limits import Limits
+from metricfoundry_dagster.domain.products import ProductFile, Root, TableProduct
+from metricfoundry_dagster.domain.recipes import Recipe
+from metricfoundry_dagster.pipeline.staging.detect_recipe import detect_recipe
+from metricfoundry_dagster.pipeline.staging.stage_csv import BLOCK_BYTES, stage_csv
+from metricfoundry_dagster.pipeline.staging.stage_jsonl import stage_jsonl
+from metricfoundry_dagster.pipeline.staging.stage_parquet import stage_parquet
+from metricfoundry_dagster.pipeline.staging.write_table import Destination
+from metricfoundry_dagster.ports.object_store import ObjectStore
+
+_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".psv", ".json", ".jsonl", ".ndjson", ".parquet", ".pq")
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """What became of a file. Every table of it balances, or staging has raised."""
+
+    recipe: Recipe
+    tables: tuple[TableProduct, ...]
+    files: tuple[ProductFile, ...]
+
+
+def stage_file(  # noqa: PLR0913 - what to read, where to write and how are each their own words
+    source: Path,
+    *,
+    filename: str,
+    store: ObjectStore,
+    root: Root,
+    prefix: str,
+    overrides: Mapping[str, Any],
+    limits: Limits,
+    progress: Callable[[float], None],
+    table_name: str | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> StagedFile:
+    """Write `<prefix><table>/part-00000.parquet …` and `<prefix>rejects/<table>.parquet` if there are rejects.
+
+    `source` holds the bytes, `filename` is the name they came under; `table_name` defaults to the slug of its
+    stem. `overrides` are choices of the recipe made by a person. `progress` is told the share that is done, in
+    0..1 and never falling. Nothing is left in the store when it raises. `block_bytes` changes speed and memory only.
+
+    Raises:
+        UserError: the file is not what it seems, or the overrides are impossible.
+        InternalError: `staging.out_of_balance`.
+    """
+    recipe = detect_recipe(source, filename, overrides)
+    table = table_name or table_name_of(filename)
+    destination = Destination(store, root, prefix, table, filename, limits.max_raw_chars)
+    stage = {"csv": stage_csv, "jsonl": stage_jsonl, "parquet": stage_parquet}[recipe.format]
+    product, files = stage(source, recipe, destination, limits, _Rising(progress), block_bytes=block_bytes)
+    progress(1.0)
+    return StagedFile(recipe, (product,), files)
+
+
+def table_name_of(filename: str) -> str:
+    """The slug of a file's stem, without the suffixes of its format and compression."""
+    stem = filename[:-3] if filename.lower().endswith(".gz") and len(filename) > len(".gz") else filename
+    for suffix in _SUFFIXES:
+        if stem.lower().endswith(suffix) and len(stem) > len(suffix):
+            stem = stem[: -len(suffix)]
+            break
+    return slug_of(stem)
+
+
+class _Rising:
+    """Tells a share onwards only when it has risen: a second pass over the file begins at 0 again."""
+
+    def __init__(self, progress: Callable[[float], None]) -> None:
+        self._progress, self._highest = progress, 0.0
+
+    def __call__(self, share: float) -> None:
+        self._highest = max(self._highest, share)
+        self._progress(self._highest)

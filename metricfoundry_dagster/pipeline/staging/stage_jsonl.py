@@ -1,0 +1,89 @@
+"""Stages a file of lines, each a JSON object: one table, its columns the keys in the order of their first appearance."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from metricfoundry_dagster.domain.errors import Place, UserError
+from metricfoundry_dagster.domain.limits import Limits
+from metricfoundry_dagster.domain.products import ProductFile, TableProduct
+from metricfoundry_dagster.domain.recipes import Recipe
+from metricfoundry_dagster.pipeline.staging.cut_records import Block, RecordCutter
+from metricfoundry_dagster.pipeline.staging.read_jsonl_block import JsonlBlockReader, has_keys
+from metricfoundry_dagster.pipeline.staging.typed_columns import require_columns
+from metricfoundry_dagster.pipeline.staging.unpack_bytes import UnpackedBytes
+from metricfoundry_dagster.pipeline.staging.write_blocks import write_blocks
+from metricfoundry_dagster.pipeline.staging.write_table import Destination
+
+_BLANKS = b" \t"
+
+
+def stage_jsonl(
+    path: Path, recipe: Recipe, to: Destination, limits: Limits, progress: Callable[[float], None], *, block_bytes: int
+) -> tuple[TableProduct, tuple[ProductFile, ...]]:
+    """Write the one table of the file. `progress` is told the share that has been read, in 0..1.
+
+    Raises:
+        UserError: `file.empty`, `jsonl.not_objects` when no line is an object with a key, `csv.too_many_columns`,
+            `request.invalid` for impossible types, or as `UnpackedBytes.chunks`.
+    """
+    types = recipe.types or {}
+    reader = JsonlBlockReader(types, to.source, limits)
+    file = JsonlFile(path, recipe, to.source, limits, block_bytes)
+    file.require_objects()
+
+    @contextmanager
+    def open_blocks() -> Iterator[Iterator[Block]]:
+        with file.blocks(progress) as blocks:
+            yield _then(blocks, lambda: require_columns(reader.columns, types))
+
+    return write_blocks(open_blocks, reader, to)
+
+
+class JsonlFile:
+    """A file of lines as blocks of records; lines of blanks are none."""
+
+    def __init__(self, path: Path, recipe: Recipe, filename: str, limits: Limits, block_bytes: int) -> None:
+        self._path, self._recipe, self._filename, self._limits = path, recipe, filename, limits
+        self._block_bytes = block_bytes
+
+    @contextmanager
+    def blocks(self, progress: Callable[[float], None]) -> Iterator[Iterator[Block]]:
+        """A pass over the blocks."""
+        with UnpackedBytes(self._path, self._recipe.compression, filename=self._filename, limits=self._limits) as source:
+            cutter = RecordCutter(delimiter=None, quote=None, max_record_bytes=self._limits.max_record_bytes)
+
+            def filled() -> Iterator[Block]:
+                for block in cutter.blocks(source.chunks(self._block_bytes)):
+                    yield _without_blanks(block)
+                    progress(source.share)
+
+            yield filled()
+
+    def require_objects(self) -> None:
+        """Raise UserError `jsonl.not_objects` unless a line is an object with a key, `file.empty` unless there is a line."""
+        filled = False
+        with self.blocks(lambda _share: None) as blocks:
+            for block in blocks:
+                filled = filled or block.record_count > 0 or bool(block.rejects)
+                if any(has_keys(block.record(number)) for number in range(block.record_count)):
+                    return
+        if not filled:
+            raise UserError("file.empty", "the file has no line that is not blank", place=Place(file=self._filename))
+        raise UserError("jsonl.not_objects", "no line of the file is a JSON object with a key", place=Place(file=self._filename))
+
+
+def _without_blanks(block: Block) -> Block:
+    if not block.record_count:
+        return block
+    beginnings = np.frombuffer(block.text(), np.uint8)[np.cumsum(block.stops - block.starts) - (block.stops - block.starts)]
+    doubtful = np.flatnonzero((beginnings == _BLANKS[0]) | (beginnings == _BLANKS[1])).tolist()
+    blank = [number for number in doubtful if not block.record(number).strip(_BLANKS)]
+    return block.without(blank) if blank else block
+
+
+def _then(blocks: Iterator[Block], check: Callable[[], None]) -> Iterator[Block]:
+    yield from blocks
+    check()

@@ -1,0 +1,80 @@
+"""Takes a file of records through its readers block by block, once, or once more when a late value asks for wider types.
+
+The first pass writes under the types that the first records have. When a later block does not fit, the rest of the
+file is only looked through, so that the next pass knows the types of the whole file.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
+from typing import Protocol
+
+from metricfoundry_dagster.domain.products import ProductFile, TableProduct
+from metricfoundry_dagster.pipeline.staging.cut_records import Block
+from metricfoundry_dagster.pipeline.staging.rejects import Rows
+from metricfoundry_dagster.pipeline.staging.typed_columns import TooNarrowError, TypedColumn, schema_of
+from metricfoundry_dagster.pipeline.staging.write_table import Destination, open_table
+
+_FIRST_LOOK_RECORDS = 2_000
+
+OpenBlocks = Callable[[], AbstractContextManager[Iterator[Block]]]
+
+
+class BlockReader(Protocol):
+    """Turns blocks into rows, and knows the columns."""
+
+    columns: list[TypedColumn]
+
+    def look(self, block: Block) -> None:
+        """Learn the kinds of the columns from the first records."""
+
+    def read(self, block: Block) -> Rows:
+        """The rows of a block. Raises TooNarrowError when columns had to be widened."""
+
+
+Written = tuple[TableProduct, tuple[ProductFile, ...]]
+
+
+def write_blocks(open_blocks: OpenBlocks, reader: BlockReader, destination: Destination) -> Written:
+    """Write all rows and rejects of a file; `open_blocks` begins a pass over it.
+
+    Ends because kinds only widen; after rows have been lost once, one more pass suffices.
+    """
+    with open_blocks() as blocks:
+        first = next(filter(_has_records, blocks), None)
+    if first is not None:
+        reader.look(first.first(_FIRST_LOOK_RECORDS))
+    while True:
+        with open_blocks() as blocks:
+            try:
+                return _write(blocks, reader, destination)
+            except TooNarrowError as signal:
+                if not signal.rows_lost:
+                    continue
+                for block in filter(_has_records, blocks):
+                    with suppress(TooNarrowError):
+                        reader.read(block)
+
+
+def _write(blocks: Iterable[Block], reader: BlockReader, destination: Destination) -> Written:
+    rows_in = 0
+    with open_table(destination, schema_of(reader.columns)) as writer:
+        for block in blocks:
+            rows_in += block.record_count + len(block.rejects)
+            rejects = list(block.rejects)
+            if block.record_count:
+                try:
+                    rows = reader.read(block)
+                except TooNarrowError as signal:
+                    signal.rows_lost = writer.rows_out
+                    raise
+                writer.write(rows.table)
+                rejects += rows.rejects
+            writer.reject(sorted(rejects, key=lambda reject: reject.line))
+        writer.finish()
+    columns = tuple(column.product() for column in reader.columns)
+    table = TableProduct(destination.table, columns, rows_in, writer.rows_out, writer.rows_rejected)
+    return table, writer.files()
+
+
+def _has_records(block: Block) -> bool:
+    return block.record_count > 0
