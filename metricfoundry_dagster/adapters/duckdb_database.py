@@ -1,4 +1,4 @@
-"""A DuckDB in memory that holds views over given files, runs reading statements, and can reach nothing else.
+"""DuckDB in memory: one kind runs people's reading statements over given files and reaches nothing else, one counts for us.
 
 What the views are is `duckdb_views`; which versions they show is decided in `duckdb_engine`.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from metricfoundry_dagster.adapters.duckdb_views import list_literal, literal
+from metricfoundry_dagster.adapters.duckdb_views import list_literal
 from metricfoundry_dagster.domain.errors import UserError, WorldError
 from metricfoundry_dagster.domain.served import QueryAnswer
 
@@ -40,20 +40,9 @@ class LockedDatabase:
 
     def __init__(self, files: Sequence[Path], view_statements: Sequence[str], spill_dir: Path, limits: EngineLimits) -> None:
         self._limits = limits
-        settings: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": f"{limits.memory_bytes}B",
-            "max_temp_directory_size": f"{limits.spill_bytes}B",
-            "temp_directory": str(spill_dir),
-            "threads": limits.threads,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "enable_external_file_cache": False,  # the system caches local files already
-            "python_enable_replacements": False,  # or a statement could name variables of this process
-        }
         try:
-            self._database = duckdb.connect(":memory:", config=settings)
+            self._database = _open(spill_dir, limits)
             self._database.execute(f"SET allowed_paths = {list_literal(files)}")
-            self._database.execute(f"SET TimeZone = {literal('UTC')}")
             self._database.execute("SET enable_external_access = false")
             for statement in view_statements:
                 self._database.execute(statement)
@@ -86,6 +75,39 @@ class LockedDatabase:
         if len(rows) > max_rows:
             raise UserError("query.too_many_rows", f"the answer has more than {max_rows:,} rows")
         return QueryAnswer(tuple(str(d[0]) for d in described), tuple(str(d[1]) for d in described), rows)
+
+
+class CountingDatabase:
+    """Counts rows of any files, by queries of ours only. Kept open, since opening one costs more than counting."""
+
+    def __init__(self, spill_dir: Path, limits: EngineLimits) -> None:
+        self._database = _open(spill_dir, limits)
+
+    def count(self, count_query: str) -> dict[str, int]:
+        """The answer of a query for names and rows. Raises WorldError `serving.engine_failed`."""
+        cursor = self._database.cursor()
+        try:
+            return dict(cursor.execute(count_query).fetchall())
+        except duckdb.Error as error:
+            raise WorldError("serving.engine_failed", f"the served files cannot be counted: {error}") from error
+        finally:
+            cursor.close()
+
+
+def _open(spill_dir: Path, limits: EngineLimits) -> duckdb.DuckDBPyConnection:
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": f"{limits.memory_bytes}B",
+        "max_temp_directory_size": f"{limits.spill_bytes}B",
+        "temp_directory": str(spill_dir),
+        "threads": limits.threads,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "enable_external_file_cache": False,  # the system caches local files already
+        "python_enable_replacements": False,  # or a statement could name variables of this process
+    }
+    database = duckdb.connect(":memory:", config=settings)
+    database.execute("SET TimeZone = 'UTC'")
+    return database
 
 
 def _single_reading_statement(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:

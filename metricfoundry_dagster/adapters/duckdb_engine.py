@@ -10,8 +10,8 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from metricfoundry_dagster.adapters.duckdb_database import EngineLimits, LockedDatabase
-from metricfoundry_dagster.adapters.duckdb_views import literal, members_by_name, quoted, view_sql
+from metricfoundry_dagster.adapters.duckdb_database import CountingDatabase, EngineLimits, LockedDatabase
+from metricfoundry_dagster.adapters.duckdb_views import count_sql, members_by_name, view_sql
 from metricfoundry_dagster.adapters.served_file_cache import ServedFileCache
 from metricfoundry_dagster.domain.errors import UserError, WorldError
 from metricfoundry_dagster.domain.served import QueryAnswer, Servable, Serving, Version
@@ -72,9 +72,11 @@ class DuckDbEngine:
         names = members_by_name([own])
         if not names:
             return {}
-        selects = (f"SELECT {literal(name)}, count(*) FROM {quoted(name)}" for name in names)  # noqa: S608 - every name is quoted
-        answer = self._open([own]).read(" UNION ALL ".join(selects), len(names))
-        return {str(name): int(str(rows)) for name, rows in answer.rows}
+        query = " UNION ALL ".join(count_sql(name, members, self._files.path_of) for name, members in names.items())
+        kept = self._of_this_process()
+        with kept.lock:
+            kept.counting = kept.counting or CountingDatabase(self._cache_dir / "spill", self._limits)
+        return kept.counting.count(query)
 
     def rollback(self, datasource: str) -> Version:
         """As the port says."""
@@ -101,15 +103,19 @@ class DuckDbEngine:
 
     def _database_of(self, versions: list[Version]) -> LockedDatabase:
         wanted = tuple((v.datasource, v.number, v.created_at) for v in versions)
+        kept = self._of_this_process()
+        with kept.lock:
+            if kept.database is None or kept.wanted != wanted:
+                kept.database = self._open(versions)
+                kept.wanted = wanted
+            return kept.database
+
+    def _of_this_process(self) -> "_Kept":
         if self._kept.process_id != os.getpid():
-            # a fork copies the database without its threads, and perhaps a lock that is held; both are left behind unclosed
+            # a fork copies databases without their threads, and perhaps a lock that is held: all is left behind unclosed
             self._left_behind.append(self._kept)
             self._kept = _Kept()
-        with self._kept.lock:
-            if self._kept.database is None or self._kept.wanted != wanted:
-                self._kept.database = self._open(versions)
-                self._kept.wanted = wanted
-            return self._kept.database
+        return self._kept
 
     def _open(self, versions: list[Version]) -> LockedDatabase:
         names = members_by_name(versions)
@@ -119,13 +125,14 @@ class DuckDbEngine:
 
 
 class _Kept:
-    """The database that this process keeps, and the versions that it shows."""
+    """The databases that this process keeps, and the versions that the one for people shows."""
 
     def __init__(self) -> None:
         self.process_id = os.getpid()
         self.lock = threading.Lock()
         self.wanted: tuple[object, ...] = ()
         self.database: LockedDatabase | None = None
+        self.counting: CountingDatabase | None = None
 
 
 def _mentioned(sql: str, served: list[Version]) -> list[Version]:

@@ -34,13 +34,22 @@ def members_by_name(versions: Iterable[Version]) -> dict[str, list[Member]]:
 
 
 def view_sql(name: str, members: list[Member], path_of: PathOf) -> str:
-    """The statement that makes the view of one served name; each row carries its dataset's id."""
+    """The statement that makes the view of one served name."""
+    return f"CREATE VIEW {quoted(name)} AS {rows_sql(members, path_of)}"
+
+
+def count_sql(name: str, members: list[Member], path_of: PathOf) -> str:
+    """The query that gives one served name and its rows."""
+    return f"SELECT {literal(name)}, count(*) FROM ({rows_sql(members, path_of)})"  # noqa: S608 - every name and path is quoted
+
+
+def rows_sql(members: list[Member], path_of: PathOf) -> str:
+    """The query for all rows of one served name; each row carries its dataset's id."""
     casts = common_types([table.columns for _, table in members])
     alike: dict[tuple[Column, ...], list[Member]] = {}
     for dataset_id, table in members:
         alike.setdefault(table.columns, []).append((dataset_id, table))
-    selects = [_select(group, casts, path_of) for group in alike.values()]
-    return f"CREATE VIEW {quoted(name)} AS {' UNION ALL BY NAME '.join(selects)}"
+    return " UNION ALL BY NAME ".join(_select(group, casts, path_of) for group in alike.values())
 
 
 def common_types(tables: list[tuple[Column, ...]]) -> dict[str, str | None]:

@@ -22,13 +22,15 @@ class MemoryVersions:
             known = self._versions.setdefault(servable.datasource, [])
             current = self._pointers.get(servable.datasource)
             if current and current.members[0].mode is not servable.mode:
-                raise ConflictError("datasource.mode_conflict", f"{servable.datasource!r} is kept in the other mode")
+                message = f"{servable.datasource!r} is kept in mode {current.members[0].mode}, not {servable.mode}"
+                raise ConflictError("datasource.mode_conflict", message)
             repeated = [v for v in [*([current] if current else []), *known] if _holds(v, servable)]
             if repeated:
                 return repeated[0], repeated[0] is current
             attempts = [m.attempt for v in known for m in v.members if m.dataset_id == servable.dataset_id]
             if attempts and max(attempts) > servable.attempt:
-                raise FencedError("attempt.fenced", f"there is a newer attempt of {servable.dataset_id}")
+                message = f"attempt {servable.attempt} of {servable.dataset_id} may not be served, there is attempt {max(attempts)}"
+                raise FencedError("attempt.fenced", message)
             version = Version(servable.datasource, len(known) + 1, _members(current, servable), now)
             known.append(version)
             self._before[version.datasource, version.number] = current
