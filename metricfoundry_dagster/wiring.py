@@ -3,6 +3,7 @@
 Imports lie inside the functions, so that loading the code location or printing a help text reaches for nothing.
 """
 
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +110,14 @@ def build_directory_store(directory: str) -> ObjectStore:
     from metricfoundry_dagster.adapters.fsspec_store import FsspecStore
 
     return FsspecStore(dict.fromkeys(Root, directory))
+
+
+def tidy_directory_store(directory: Path) -> None:
+    """Remove what such a store needs only while it writes, when nobody else writes there."""
+    from metricfoundry_dagster.adapters.object_keys import TEMPORARY_FOLDER
+
+    with suppress(OSError):
+        (directory / TEMPORARY_FOLDER).rmdir()
 
 
 def dagster_answers(settings: Settings) -> bool:

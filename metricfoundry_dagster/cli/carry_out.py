@@ -4,13 +4,13 @@ A run that ended without closing its job is noticed here, because nobody else ma
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from metricfoundry_dagster.actions.request_run import request_run
 from metricfoundry_dagster.cli.open_home import OpenHome
+from metricfoundry_dagster.cli.progress_bars import job_bars
 from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.ports.bundle import Ports
@@ -71,33 +71,8 @@ def carry_out_with_bars(home: OpenHome, named_jobs: Sequence[tuple[str, Job]]) -
     """The same with a bar for each job, named as given, and the bounds of the settings. Raises as `carry_out`."""
     settings, jobs = home.settings, [job for _, job in named_jobs]
     lost_after = timedelta(seconds=settings.job_lost_after_seconds)
-    with _progress_bars({job.job_id: name for name, job in named_jobs}) as watch:
+    with job_bars({job.job_id: name for name, job in named_jobs}) as watch:
         return carry_out(home.ports, home.runs, jobs, at_once=settings.max_concurrent_runs, lost_after=lost_after, watch=watch)
-
-
-@contextmanager
-def _progress_bars(names: dict[str, str]) -> Iterator[Watcher]:
-    """Bars on standard error, one per job id, for as long as the block runs; nothing when that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    from metricfoundry_dagster.cli.output import visible
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[now]}"),
-    )
-    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
-        bars = {job_id: progress.add_task(visible(name), total=100, now="waiting") for job_id, name in names.items()}
-
-        def show(job: Job) -> None:
-            now = job.stage.value if job.stage and not job.state.ended else job.state.value
-            progress.update(bars[job.job_id], completed=job.progress_percent, now=now)
-
-        yield show
 
 
 def _begin(ports: Ports, runs: Runs, job: Job) -> _Watched:

@@ -1,15 +1,19 @@
 """Staging a file into a directory, with no catalog: what `stage` does, and what other commands begin with."""
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metricfoundry_dagster.domain.products import Column, ProductFile, Role, TableProduct
+from metricfoundry_dagster.cli.local_file import local_file
+from metricfoundry_dagster.cli.progress_bars import progress_bar
+from metricfoundry_dagster.cli.remove_leftovers import remove_leftovers
+from metricfoundry_dagster.domain.products import Column, ProductFile, Role, Root, TableProduct
 from metricfoundry_dagster.domain.recipes import Recipe
+from metricfoundry_dagster.pipeline.staging.stage_file import stage_file
 from metricfoundry_dagster.ports.object_store import ObjectStore
-
-_PART = re.compile(r"part-\d{5}\.parquet")
+from metricfoundry_dagster.settings import Settings
+from metricfoundry_dagster.wiring import build_directory_store, build_limits, tidy_directory_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,31 @@ class StagedAlone:
             "columns": columns_document(table.columns),
         }
         return {**document, "error": table.error.to_json()} if table.error else document
+
+
+def stage_alone(path: str, out: str, prefix: str, settings: Settings, overrides: Mapping[str, Any]) -> StagedAlone:
+    """Stage a local file below `out` and `prefix`, with a bar on standard error. It takes the place of an earlier result.
+
+    Raises:
+        UserError: the file is not there or not what it seems, or the overrides are impossible.
+        WorldError: `store.unreachable` when `out` cannot be written.
+    """
+    source, directory = local_file(path, settings), Path(out).expanduser().absolute()
+    store = build_directory_store(str(directory))
+    with progress_bar(source.name) as progress:
+        staged = stage_file(
+            source,
+            filename=source.name,
+            store=store,
+            root=Root.ARTIFACTS,
+            prefix=prefix,
+            overrides=overrides,
+            limits=build_limits(settings),
+            progress=progress,
+        )
+    remove_leftovers(store, prefix, [table.name for table in staged.tables], staged.files)
+    tidy_directory_store(directory)
+    return StagedAlone(staged.recipe, staged.tables, staged.files, directory, prefix, store)
 
 
 def columns_document(columns: tuple[Column, ...]) -> list[dict[str, Any]]:
