@@ -29,8 +29,8 @@ class MemoryVersions:
                 return repeated[0], repeated[0] is current
             attempts = [m.attempt for v in known for m in v.members if m.dataset_id == servable.dataset_id]
             if attempts and max(attempts) > servable.attempt:
-                message = f"attempt {servable.attempt} of {servable.dataset_id} may not be served, there is attempt {max(attempts)}"
-                raise FencedError("attempt.fenced", message)
+                this = f"attempt {servable.attempt} of {servable.dataset_id}"
+                raise FencedError("attempt.fenced", f"{this} may not be served, there is attempt {max(attempts)}")
             version = Version(servable.datasource, len(known) + 1, _members(current, servable), now)
             known.append(version)
             self._before[version.datasource, version.number] = current
