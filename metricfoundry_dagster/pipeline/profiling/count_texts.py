@@ -16,7 +16,15 @@ import pyarrow.compute as pc
 
 from metricfoundry_dagster.pipeline.profiling.count_numbers import Counts
 from metricfoundry_dagster.pipeline.profiling.describe_numbers import TOP_VALUES, top_places
-from metricfoundry_dagster.pipeline.profiling.read_columns import Mask, TableFiles, Values, valid_mask
+from metricfoundry_dagster.pipeline.profiling.read_columns import (
+    Mask,
+    TableFiles,
+    Values,
+    codes_of,
+    integers_of,
+    take_rows,
+    valid_mask,
+)
 
 #: Share of distinct values in the first row group above which a column is hashed rather than encoded.
 _HARDLY_REPEATS = 0.3
@@ -123,14 +131,14 @@ def _chosen_chunks(files: TableFiles, name: str, chosen: Mask) -> Iterator[pa.Di
         picked = np.flatnonzero(chosen[start : start + len(chunk)])
         start += len(chunk)
         if len(picked):
-            yield chunk.take(pa.array(picked)).dictionary_encode()
+            yield take_rows(chunk, picked).dictionary_encode()
 
 
 def _encoded(chunks: list[pa.DictionaryArray], data_type: pa.DataType) -> EncodedColumn:
     if not chunks:
-        return EncodedColumn(np.empty(0, dtype=np.int32), pa.array([], data_type), np.empty(0, dtype=np.int64))
+        return EncodedColumn(np.empty(0, dtype=np.int32), pa.nulls(0, data_type), np.empty(0, dtype=np.int64))
     unified = _with_one_dictionary(chunks)
-    codes = np.concatenate([chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in unified])
+    codes = np.concatenate([codes_of(chunk) for chunk in unified])
     counts = np.bincount(codes + 1, minlength=len(unified[0].dictionary) + 1)[1:]
     return EncodedColumn(codes, unified[0].dictionary, counts.astype(np.int64, copy=False))
 
@@ -152,7 +160,7 @@ def _count_encoded(column: EncodedColumn) -> CountedTexts:
     used = np.flatnonzero(column.counts)
     values, counts = column.dictionary, column.counts
     if len(used) < len(values):
-        values, counts = values.take(pa.array(used)), counts[used]
+        values, counts = take_rows(values, used), counts[used]
     top = tuple((_bytes(values[place]), int(counts[place])) for place in top_places(counts))
     measured = _joined([_measure(values, counts)])
     return replace(measured, nulls=column.nulls, distinct=len(values), top=top, ids=column.codes)
@@ -179,8 +187,8 @@ def _measure(values: pa.Array, counts: Counts | None) -> _Measured:
     except pa.ArrowInvalid:  # written by a tool that did not check its UTF-8: measure what can be shown
         readable = pa.array([_bytes(value).decode(errors="replace") for value in values], pa.string())
         trimmed, sizes = pc.utf8_trim_whitespace(readable), pc.utf8_length(readable)
-    blank = pc.equal(pc.binary_length(trimmed), 0).to_numpy(zero_copy_only=False) if is_text else np.zeros(len(values), np.bool_)
-    lengths = sizes.to_numpy().astype(np.int64)
+    blank = integers_of(pc.binary_length(trimmed)) == 0 if is_text else np.zeros(len(values), np.bool_)
+    lengths = integers_of(sizes).astype(np.int64)
     extremes = pc.min_max(values)
     return _Measured(
         int(np.count_nonzero(blank) if counts is None else counts[blank].sum()),

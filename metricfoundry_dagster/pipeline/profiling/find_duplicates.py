@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from metricfoundry_dagster.pipeline.profiling.count_texts import codes_of_rows
 from metricfoundry_dagster.pipeline.profiling.read_columns import FixedColumn, Mask, TableFiles, Values, is_fixed
+from metricfoundry_dagster.pipeline.profiling.report import DuplicateExample
 
 DUPLICATE_EXAMPLES = 5
 _BLOCK = 1 << 16
@@ -26,10 +27,10 @@ _NULL = np.uint64(secrets.randbits(64))
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """How many rows repeat an earlier one, and the first few as (row, earlier row), counted from 1."""
+    """How many rows repeat an earlier one, and the first few."""
 
     rows: int
-    examples: tuple[tuple[int, int], ...] = ()
+    examples: tuple[DuplicateExample, ...] = ()
 
 
 class RowHashes:
@@ -80,7 +81,7 @@ def find_duplicates(files: TableFiles, hashes: RowHashes) -> Duplicates:
     """Compare the rows that share a hash with the first of them, until each is a repetition or a first one."""
     shared = hashes.shared()
     rows, groups = shared.rows, shared.groups
-    repeated, examples = 0, list[tuple[int, int]]()
+    repeated, examples = 0, list[DuplicateExample]()
     while len(rows):
         # One round settles all but true collisions; those go on among themselves.
         _, first_places, of_group = np.unique(groups, return_index=True, return_inverse=True)
@@ -89,9 +90,9 @@ def find_duplicates(files: TableFiles, hashes: RowHashes) -> Duplicates:
         is_repetition = same & (rows != first_rows)
         repeated += int(np.count_nonzero(is_repetition))
         found = np.flatnonzero(is_repetition)[:DUPLICATE_EXAMPLES]
-        examples += [(int(rows[place]) + 1, int(first_rows[place]) + 1) for place in found]
+        examples += [DuplicateExample(int(rows[place]) + 1, int(first_rows[place]) + 1) for place in found]
         rows, groups = rows[~same], groups[~same]
-    return Duplicates(repeated, tuple(sorted(examples)[:DUPLICATE_EXAMPLES]))
+    return Duplicates(repeated, tuple(sorted(examples, key=lambda example: example.row)[:DUPLICATE_EXAMPLES]))
 
 
 def _same_rows(files: TableFiles, rows: Values, others: Values) -> Mask:

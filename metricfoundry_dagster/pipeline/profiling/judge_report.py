@@ -70,7 +70,7 @@ def _judge_rows(table: TableReport) -> Iterator[Finding]:
             f"{table.duplicate_rows:,} of {table.rows:,} rows repeat an earlier row",
             table.name,
             count=table.duplicate_rows,
-            examples=tuple({"row": row, "repeats": earlier} for row, earlier in table.duplicate_examples),
+            examples=tuple({"row": example.row, "repeats": example.repeats} for example in table.duplicate_examples),
         )
 
 

@@ -2,6 +2,9 @@
 
 Everything that knows Arrow's memory layout belongs here. What is counted in the values belongs in `count_*.py`.
 Row groups are decoded one after another into one buffer, so a column costs its values and one row group.
+
+Arrow's buffers are viewed rather than converted: `to_numpy`, `pa.array` and `pa.scalar` import pandas when it is
+installed, which costs a quarter of a second in a process that needs nothing else of it.
 """
 
 import json
@@ -209,6 +212,24 @@ def _as_plain(chunk: pa.Array, data_type: pa.DataType) -> pa.Array:
 
 def _json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def integers_of(array: pa.Array) -> Values:
+    """A view of an Arrow array of integers; anything where it is null."""
+    return _view(array, np.dtype(array.type.to_pandas_dtype()))
+
+
+def codes_of(chunk: pa.DictionaryArray) -> Values:
+    """The places in its dictionary, as int32, and -1 where it is null."""
+    codes = integers_of(chunk.indices).astype(np.int32)
+    if chunk.null_count:
+        codes[~valid_mask(chunk.indices)] = -1
+    return codes
+
+
+def take_rows(chunk: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
+    """The values at some places of a chunk."""
+    return chunk.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)]))
 
 
 def _view(chunk: pa.Array, dtype: np.dtype[Any]) -> Values:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from metricfoundry_dagster.pipeline.profiling.find_duplicates import RowHashes, find_duplicates
 from metricfoundry_dagster.pipeline.profiling.read_columns import TableFiles
+from metricfoundry_dagster.pipeline.profiling.report import DuplicateExample
 from metricfoundry_dagster_tests.pipeline.profiling.written_tables import table_report, write_parts
 
 ROWS = st.lists(
@@ -42,9 +43,9 @@ def test_rows_that_repeat_an_earlier_one_are_counted(rows: list[tuple[Any, ...]]
     with TemporaryDirectory() as folder:
         table = table_report(Path(folder), table_of(rows), parts=parts)
     assert table.duplicate_rows == len(rows) - distinct_rows(rows)
-    for row, earlier in table.duplicate_examples:
-        assert row > earlier
-        assert distinct_rows([rows[row - 1], rows[earlier - 1]]) == 1
+    for example in table.duplicate_examples:
+        assert example.row > example.repeats
+        assert distinct_rows([rows[example.row - 1], rows[example.repeats - 1]]) == 1
 
 
 @given(ROWS, st.integers(1, 8))
@@ -91,7 +92,7 @@ def test_big_tables_with_hashed_and_encoded_text_find_their_duplicates(tmp_path:
     columns["last"] = pa.array([row % 10 == 1 for row in range(rows)])
     table = table_report(tmp_path, columns, parts=2, row_group_rows=5_000)
     assert table.duplicate_rows == 10_000
-    assert table.duplicate_examples[0] == (4, 3)
+    assert table.duplicate_examples[0] == DuplicateExample(4, 3)
 
 
 def test_a_table_without_rows_or_columns_has_no_duplicates(tmp_path: Path) -> None:
