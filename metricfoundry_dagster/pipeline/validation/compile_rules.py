@@ -61,22 +61,23 @@ def find_columns(contract: Contract, columns: tuple[Column, ...]) -> dict[str, s
 
 
 def _judged_columns(names: dict[str, None], rules: dict[str, ColumnRule], schema: pa.Schema) -> dict[str, JudgedColumn]:
-    staged = pa.schema([schema.field(name) for name in names])
-    dtypes = to_frame(pa.RecordBatch.from_arrays([pa.array([], field.type) for field in staged], schema=staged)).schema
+    types = [schema.field(name).type for name in names]
+    empty = pa.RecordBatch.from_arrays([pa.array([], type_) for type_ in types], names=[f"raw_{i}" for i in range(len(types))])
     return {
-        name: _judged_column(position, name, rules.get(name, ColumnRule(name)), schema.field(name).type, dtypes[name])
-        for position, name in enumerate(names)
+        name: _judged_column(name, rules.get(name, ColumnRule(name)), type_, raw)
+        for name, type_, raw in zip(names, types, to_frame(empty), strict=True)
     }
 
 
-def _judged_column(position: int, name: str, rule: ColumnRule, staged: pa.DataType, dtype: "pl.DataType") -> JudgedColumn:
+def _judged_column(name: str, rule: ColumnRule, staged: pa.DataType, raw: "pl.Series") -> JudgedColumn:
     import polars as pl  # a warm parent process must not have used Polars before it forks
 
-    raw, staged_name = f"raw_{position}", str(plain_type(staged))
+    staged_name = str(plain_type(staged))
     target = _target(rule, staged_name)
     if target == staged_name:
-        return JudgedColumn(name, target, dtype, raw, raw, None)
-    return JudgedColumn(name, target, polars_type(target), raw, f"value_{position}", exact_cast(pl.col(raw), dtype, target))
+        return JudgedColumn(name, target, raw.dtype, raw.name, raw.name, None)
+    cast = exact_cast(pl.col(raw.name), raw.dtype, target)
+    return JudgedColumn(name, target, polars_type(target), raw.name, raw.name.replace("raw", "value"), cast)
 
 
 def _target(rule: ColumnRule, staged: str) -> str:
