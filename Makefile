@@ -44,7 +44,7 @@ check: $(DEV_STAMP) ## format, lint, types, layers, and whether Dagster can load
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/dg check defs
-	$(BIN)/dagster definitions validate
+	$(BIN)/dagster definitions validate -w workspace.yaml
 
 .PHONY: bench
 bench: $(addprefix bench-,$(subst _,-,$(BENCHMARKS))) ## every benchmark, one JSON line a figure (SIZE=small turns the inputs down)
