@@ -1,7 +1,7 @@
 """The catalog on every database that it promises to work on: each contract test runs once on each."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,9 @@ from metricfoundry_dagster_tests.servers.postgresql import Postgresql, postgresq
 
 __all__ = ["postgresql"]  # a fixture must be found here
 
-#: Runs a function in a forked child and gives its exit status: 0, 1 after an exception, or minus the signal's number.
-InChild = Callable[[Callable[[], object]], int]
+#: Runs each function in a forked child, all at once, and gives the exit statuses: 0, 1 after an exception, or minus
+#: the number of the signal that killed it.
+InChildren = Callable[[Sequence[Callable[[], object]]], list[int]]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
@@ -42,12 +43,12 @@ def catalog(database_url: str) -> Iterator[SqlCatalog]:
 
 
 @pytest.fixture
-def in_child() -> InChild:
+def in_children() -> InChildren:
     """Forks, as the warm process that carries runs does."""
-    return _in_child
+    return lambda works: [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in [_fork(work) for work in works]]
 
 
-def _in_child(work: Callable[[], object]) -> int:
+def _fork(work: Callable[[], object]) -> int:
     child = os.fork()
     if child == 0:
         status = 1
@@ -56,4 +57,4 @@ def _in_child(work: Callable[[], object]) -> int:
             status = 0
         finally:
             os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return child

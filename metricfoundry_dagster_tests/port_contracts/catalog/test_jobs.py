@@ -65,6 +65,16 @@ def test_a_claim_that_came_to_nothing_is_given_again_marked_as_such(catalog: Cat
     assert catalog.claim_jobs(1, late, LOST_AFTER) == []
 
 
+def test_lost_claims_are_given_beside_the_limit_of_new_ones(catalog: Catalog) -> None:
+    """A queue that is full must not keep a lost job from being looked after."""
+    catalog.register([new_dataset(name) for name in "abc"], NOON)
+    lost = catalog.claim_jobs(1, NOON, LOST_AFTER)[0][0]
+    late = NOON + 2 * LOST_AFTER
+    assert catalog.claim_jobs(0, late, LOST_AFTER) == [(lost, True)]
+    later = late + 2 * LOST_AFTER
+    assert [was_lost for _, was_lost in catalog.claim_jobs(1, later, LOST_AFTER)] == [True, False]
+
+
 def test_a_claim_that_led_to_a_run_is_not_given_again(catalog: Catalog) -> None:
     registered(catalog)
     catalog.attach_run(catalog.claim_jobs(1, NOON, LOST_AFTER)[0][0].job_id, "run-1")

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.ports.catalog import Catalog, DatasetFilter
-from metricfoundry_dagster_tests.port_contracts.catalog.conftest import InChild
+from metricfoundry_dagster_tests.port_contracts.catalog.conftest import InChildren
 from metricfoundry_dagster_tests.port_contracts.catalog.samples import NOON, begun, dropped, new_dataset, product, servable
 
 OBJECTS = [dropped(f"{number}") for number in range(5)]
@@ -42,11 +42,11 @@ def killed_at(step: int, work: Callable[[], object]) -> Callable[[], None]:
     return run
 
 
-def test_taking_in_can_be_killed_anywhere(catalog: Catalog, in_child: InChild) -> None:
+def test_taking_in_can_be_killed_anywhere(catalog: Catalog, in_children: InChildren) -> None:
     """All five are registered or none, and whoever comes next finishes it."""
     counts = set()
     for step in count(1):
-        if in_child(killed_at(step, lambda: take_everything_in(catalog))) == 0:
+        if in_children([killed_at(step, lambda: take_everything_in(catalog))]) == [0]:
             break
         datasets = catalog.datasets(DatasetFilter())
         counts.add(len(datasets))
@@ -60,7 +60,7 @@ def test_taking_in_can_be_killed_anywhere(catalog: Catalog, in_child: InChild) -
     assert catalog.look(OBJECTS, NOON) == []
 
 
-def test_publishing_and_serving_can_be_killed_anywhere(catalog: Catalog, in_child: InChild) -> None:
+def test_publishing_and_serving_can_be_killed_anywhere(catalog: Catalog, in_children: InChildren) -> None:
     """Readers see the old state or the new one, and the next try of the same attempt finishes it."""
     attempt = begun(catalog, catalog.register([new_dataset(mode=Mode.APPEND)], NOON)[0])
     staged = product(attempt)
@@ -71,7 +71,7 @@ def test_publishing_and_serving_can_be_killed_anywhere(catalog: Catalog, in_chil
         catalog.add_version(served, NOON)
 
     for step in count(1):
-        if in_child(killed_at(step, work)) == 0:
+        if in_children([killed_at(step, work)]) == [0]:
             break
         record = catalog.stage(attempt.dataset.dataset_id, staged.stage)
         later = catalog.register([new_dataset("later", mode=Mode.APPEND)], NOON)[0]
@@ -81,12 +81,12 @@ def test_publishing_and_serving_can_be_killed_anywhere(catalog: Catalog, in_chil
     assert catalog.job(attempt.job.job_id).progress_percent == 25
 
 
-def test_opening_a_job_can_be_killed_anywhere(catalog: Catalog, in_child: InChild) -> None:
+def test_opening_a_job_can_be_killed_anywhere(catalog: Catalog, in_children: InChildren) -> None:
     """A run that is started again by the same name has lost nothing, and has one attempt."""
     dataset = catalog.register([new_dataset()], NOON)[0]
     begun(catalog, dataset, "run-1")
     for step in count(1):
-        if in_child(killed_at(step, lambda: begun(catalog, dataset, "run-2", parent="run-1"))) == 0:
+        if in_children([killed_at(step, lambda: begun(catalog, dataset, "run-2", parent="run-1"))]) == [0]:
             break
     attempts = sorted(job.attempt for job in catalog.jobs_of(dataset.dataset_id))
     assert attempts == [1, 2]
