@@ -22,7 +22,7 @@ from metricfoundry_dagster.ports.catalog import DatasetFilter
 from metricfoundry_dagster.settings import Settings
 from metricfoundry_dagster.wiring import build_ports
 
-_TIMEOUT_SECONDS = 240
+_TIMEOUT_SECONDS = 120
 
 
 class RunningInstance:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,6 +16,15 @@ import requests
 from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster_tests.running_instance import RunningInstance, running_instance
 
+_RUN = """
+query ($runId: ID!) {
+  runOrError(runId: $runId) { ... on Run { status assetMaterializations { partition } } }
+  logsForRun(runId: $runId, limit: 1000) {
+    ... on EventConnection {
+      events { ... on AssetCheckEvaluationEvent { evaluation { checkName success partition } } }
+    }
+  }
+}"""
 _EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -32,12 +42,11 @@ def count(instance: RunningInstance, table: str) -> int:
     return int(json.loads(answer.stdout)["rows"][0][0])
 
 
-def ask(instance: RunningInstance, query: str, **variables: object) -> dict[str, object]:
+def ask(instance: RunningInstance, query: str, **variables: object) -> Any:
     """Ask Dagster's GraphQL."""
     answer = requests.post(f"{instance.url}/graphql", json={"query": query, "variables": variables}, timeout=30).json()
     assert "errors" not in answer, answer
-    data: dict[str, object] = answer["data"]
-    return data
+    return answer["data"]
 
 
 def test_a_dropped_file_is_queryable_and_the_ui_shows_its_checks(instance: RunningInstance, few_flights_csv: Path) -> None:
@@ -46,16 +55,13 @@ def test_a_dropped_file_is_queryable_and_the_ui_shows_its_checks(instance: Runni
     job = instance.wait_for_end("few")
     assert job.state is JobState.COMPLETED, job.error
     assert count(instance, "few") == 2_000
-    data = ask(
-        instance,
-        """query ($runId: ID!) { runOrError(runId: $runId) { ... on Run { status assetCheckEvaluations {
-             checkName success partition } assetMaterializations { partition } } } }""",
-        runId=job.run_id,
-    )
-    run = data["runOrError"]
-    assert isinstance(run, dict)
+    data = ask(instance, _RUN, runId=job.run_id)
+    run, logs = data["runOrError"], data["logsForRun"]
     assert run["status"] == "SUCCESS"
-    assert {m["partition"] for m in run["assetMaterializations"]} == {job.dataset_id}
+    assert [made["partition"] for made in run["assetMaterializations"]] == [job.dataset_id] * 5
+    evaluations = [event["evaluation"] for event in logs["events"] if "evaluation" in event]
+    assert {(each["success"], each["partition"]) for each in evaluations} == {(True, job.dataset_id)}
+    assert {each["checkName"] for each in evaluations} >= {"bytes_intact", "rows_reconcile", "contract_holds", "rows_served"}
 
 
 def test_each_kind_of_bad_input_has_its_own_error_and_others_go_on(instance: RunningInstance) -> None:
