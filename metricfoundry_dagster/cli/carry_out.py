@@ -94,7 +94,8 @@ def _look(ports: Ports, runs: Runs, each: _Watched, lost_after: timedelta) -> No
             each.job = request_run(ports, runs, each.job.job_id)
     elif each.run_ended:
         # Seen twice: a run that has just ended may still be about to close its job.
-        reason = WorldError("worker.died", f"the run of {each.job.dataset_id} ended without a result").record
+        message, hint = f"run {run_id} of {each.job.dataset_id} ended without a result", "Look at its log, then `datasets retry`."
+        reason = WorldError("worker.died", message, hint=hint).record
         ports.catalog.close_job(each.job.job_id, JobState.FAILED, reason, now)
         each.job = ports.catalog.job(each.job.job_id)
     else:

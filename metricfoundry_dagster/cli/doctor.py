@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from metricfoundry_dagster.cli.exit_codes import WORLD
+from metricfoundry_dagster.cli.exit_codes import worst
 from metricfoundry_dagster.cli.output import print_json, print_line
 
 
@@ -14,13 +14,13 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON doc
     from metricfoundry_dagster.settings import load_settings
 
     checks = examine(load_settings())
-    failed = any(check.verdict == "failed" for check in checks)
+    code = worst(check.exit_code for check in checks)
     if as_json:
-        print_json({"status": "error" if failed else "ok", "checks": [check.to_json() for check in checks]})
+        print_json({"status": "error" if code else "ok", "checks": [check.to_json() for check in checks]})
     else:
         for check in checks:
             print_line(f"{check.verdict:<7} {check.name:<14} {check.detail}")
             if check.next_step:
                 print_line(f"{'':<22} → {check.next_step}")
-    if failed:
-        raise typer.Exit(WORLD)
+    if code:
+        raise typer.Exit(code)

@@ -4,11 +4,12 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from metricfoundry_dagster.cli.exit_codes import WORLD, exit_code_of
 from metricfoundry_dagster.domain.errors import MetricFoundryError
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.pipeline.read_contract import read_contract
@@ -21,12 +22,16 @@ _SCARCE_BYTES = 5 * 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One verdict. A warning lets work go on; `next_step` is empty when there is nothing to do."""
+    """One verdict. A warning lets work go on; `next_step` is empty when there is nothing to do.
+
+    `exit_code` is that of the error behind a failure, else 0.
+    """
 
     name: str
     verdict: Literal["ok", "warning", "failed"]
     detail: str
     next_step: str = ""
+    exit_code: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -59,9 +64,10 @@ def _variables(settings: Settings) -> Iterator[Check]:
 
 
 def _space(settings: Settings) -> Iterator[Check]:
-    """Free bytes where local state is kept; one line per place, however many roots lie on it."""
-    local_roots = [root for root in (settings.uploads_root, settings.artifacts_root, settings.reports_root) if "://" not in root]
-    for place in dict.fromkeys(_existing(Path(path)) for path in (str(settings.home), *local_roots)):
+    """Free bytes where local state is kept; one line per disk."""
+    roots = (str(settings.home), settings.uploads_root, settings.artifacts_root, settings.reports_root)
+    places = [_existing(Path(root)) for root in reversed(roots) if "://" not in root]
+    for place in {place.stat().st_dev: place for place in places}.values():
         free_bytes = shutil.disk_usage(place).free
         detail = f"{free_bytes / 1024**3:,.1f} GiB free at {place}"
         if free_bytes < _SCARCE_BYTES:
@@ -96,16 +102,18 @@ def _roots(settings: Settings) -> Iterator[Check]:
             yield _failed(f"{root} root", error, f"Check {variable}, that it exists and may be written, and the S3 settings.")
         else:
             address = getattr(settings, f"{root}_root") if intact else "what was written came back changed"
-            yield Check(f"{root} root", "ok" if intact else "failed", address, "" if intact else "Check the store behind it.")
+            verdict = Check(f"{root} root", "ok", address)
+            yield (
+                verdict if intact else replace(verdict, verdict="failed", next_step="Check the store behind it.", exit_code=WORLD)
+            )
 
 
 def _dagster(settings: Settings) -> Iterator[Check]:
     if dagster_answers(settings):
         yield Check("dagster", "ok", f"answers at {settings.dagster_url}")
     elif "dagster_url" in settings.model_fields_set:
-        yield Check(
-            "dagster", "failed", f"does not answer at {settings.dagster_url}", "Start it, or unset METRICFOUNDRY_DAGSTER_URL."
-        )
+        next_step = "Start it, or unset METRICFOUNDRY_DAGSTER_URL."
+        yield Check("dagster", "failed", f"does not answer at {settings.dagster_url}", next_step, WORLD)
     else:
         detail = f"not running at {settings.dagster_url}; `ingest` works without it"
         yield Check("dagster", "warning", detail, "Start it with `metricfoundry up` to watch the drop zone.")
@@ -124,4 +132,4 @@ def _contracts(settings: Settings) -> Iterator[Check]:
 
 
 def _failed(name: str, error: MetricFoundryError, next_step: str) -> Check:
-    return Check(name, "failed", f"{error.record.message} [{error.code}]", next_step)
+    return Check(name, "failed", f"{error.record.message} [{error.code}]", next_step, exit_code_of(error))

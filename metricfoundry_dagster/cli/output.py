@@ -79,6 +79,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     from rich.table import Table
     from rich.text import Text
 
+    if not columns:
+        return
     table = Table(title=Text(visible(title)) if title else None, title_justify="left")
     for column in columns:
         table.add_column(Text(visible(column)), overflow="fold")
@@ -97,7 +99,7 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
-    return visible(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
+    return visible(str(value))
 
 
 def _write(stream: Any, text: str) -> None:

@@ -22,7 +22,9 @@ def show_dataset(view: DatasetView, store: ObjectStore) -> None:
     _show_findings(view)
     jobs = [(j.attempt, j.state, j.created_at, j.ended_at, j.error.code if j.error else "", j.run_id) for j in view.jobs]
     print_table(("attempt", "state", "created", "ended", "error", "run"), jobs, title="Jobs")
-    versions = [(v.number, "yes" if v == view.current else "", v.rows, len(v.members), v.created_at) for v in view.versions]
+    versions = [
+        (v.number, "yes" if v == view.current else "", f"{v.rows:,}", len(v.members), v.created_at) for v in view.versions
+    ]
     if versions:
         print_table(("version", "current", "rows", "datasets", "created"), versions, title="Versions of the datasource")
     if job.error:
@@ -46,7 +48,7 @@ def _show_stages(view: DatasetView) -> None:
 
 def _show_findings(view: DatasetView) -> None:
     findings = [
-        (f.severity, f.code, f.table, f.column, f.count, f.message)
+        (f.severity, f.code, f.table, f.column, f"{f.count:,}", f.message)
         for product in view.products.values()
         for f in product.findings
     ]
