@@ -1,5 +1,6 @@
 """The types that a contract may ask for, and the kinds of value that can be compared with each other.
 
+They are those that Parquet keeps as they are: it has no time stamp and no time of day in whole seconds.
 How a value of one type becomes one of another is `validation/exact_casts.py`.
 """
 
@@ -27,9 +28,9 @@ _KIND_OF_TYPE = {
     **dict.fromkeys(_INTEGERS | {"float", "double"}, "number"),
     "string": "text",
     "date32[day]": "date",
-    **dict.fromkeys(("time32[s]", "time32[ms]", "time64[us]", "time64[ns]"), "time"),
+    **dict.fromkeys(("time32[ms]", "time64[us]", "time64[ns]"), "time"),
 }
-_TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
+_TIMESTAMP = re.compile(r"timestamp\[(ms|us|ns)(?:, tz=(.+))?\]")
 _DECIMAL = re.compile(r"decimal128\((\d{1,2}), (\d{1,2})\)")
 #: The entries of a rule that hold one value.
 VALUE_FIELDS = ("minimum", "maximum", "above", "below")

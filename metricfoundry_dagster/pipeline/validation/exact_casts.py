@@ -6,7 +6,7 @@ without a zone is UTC, everywhere. Rules that judge values do not belong here.
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ from metricfoundry_dagster.domain.errors import InternalError
 if TYPE_CHECKING:
     import polars as pl
 
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 _FINEST_PER_SECOND = 10**9
 #: Whole seconds around 1970 that fit 64 bits of nanoseconds.
 _MOST_SECONDS_IN_NS = 9_223_372_035
@@ -26,7 +26,7 @@ _STAMP_TEXT = (
     r"(?:[T ](?<minutes>[0-9]{2}:[0-9]{2})(?::(?<seconds>[0-5][0-9])(?:\.(?<fraction>[0-9]{1,9}))?)?"
     r"(?<zone>Z|[+-][0-9]{2}:?[0-5][0-9])?)?$"
 )
-_STAMP_NAME = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
+_STAMP_NAME = re.compile(r"timestamp\[(ms|us|ns)(?:, tz=(.+))?\]")
 _DECIMAL_NAME = re.compile(r"decimal128\((\d+), (\d+)\)")
 
 
@@ -41,7 +41,7 @@ def arrow_type(name: str) -> pa.DataType:
 
 
 def polars_type(name: str) -> "pl.DataType":
-    """The Polars type that holds all values of an Arrow type; it may hold more (time stamps in seconds)."""
+    """The Polars type that holds all values of an Arrow type; it may hold more (times of day)."""
     import polars as pl  # a warm parent process must not have used Polars before it forks
 
     return pl.Series(pl.from_arrow(pa.array([], arrow_type(name)))).dtype
@@ -132,23 +132,19 @@ def _counted_stamp(seconds: "pl.Expr", nanoseconds: "pl.Expr", target: str) -> "
     import polars as pl
 
     unit, zone = _unit_and_zone(target)
-    held_unit = _held_unit(unit)
-    fits = nanoseconds % (_FINEST_PER_SECOND // _PER_SECOND[unit]) == 0
+    step = _FINEST_PER_SECOND // _PER_SECOND[unit]
+    fits = nanoseconds % step == 0
     if unit == "ns":
         fits &= seconds.is_between(-_MOST_SECONDS_IN_NS, _MOST_SECONDS_IN_NS)
-    per_second = _PER_SECOND[held_unit]
-    count = seconds * per_second + nanoseconds // (_FINEST_PER_SECOND // per_second)
-    return _in_zone(pl.when(fits).then(count).cast(pl.Datetime(held_unit)), zone)
+    count = seconds * _PER_SECOND[unit] + nanoseconds // step
+    return _in_zone(pl.when(fits).then(count).cast(pl.Datetime(unit)), zone)
 
 
 def _to_stamp(naive: "pl.Expr", source: "pl.DataType", target: str) -> "pl.Expr":
     import polars as pl
 
     unit, zone = _unit_and_zone(target)
-    stamp = _there_and_back(naive, source, pl.Datetime(_held_unit(unit)))
-    if unit == "s":
-        stamp = pl.when(stamp.to_physical() % 1_000 == 0).then(stamp)
-    return _in_zone(stamp, zone)
+    return _in_zone(_there_and_back(naive, source, pl.Datetime(unit)), zone)
 
 
 def _in_zone(stamp: "pl.Expr", zone: str | None) -> "pl.Expr":
@@ -201,13 +197,8 @@ def _to_text(column: "pl.Expr", source: "pl.DataType") -> "pl.Expr":
     return column.cast(pl.String)
 
 
-def _unit_and_zone(target: str) -> tuple[str, str | None]:
+def _unit_and_zone(target: str) -> tuple[Literal["ms", "us", "ns"], str | None]:
     stamp = _STAMP_NAME.fullmatch(target)
     if stamp is None:
         raise InternalError("unexpected", f"{target} is no time stamp")
-    return stamp[1], stamp[2]
-
-
-def _held_unit(unit: str) -> Literal["ms", "us", "ns"]:
-    """The unit in which Polars holds it: it knows no seconds."""
-    return "ns" if unit == "ns" else "us" if unit == "us" else "ms"
+    return cast(Literal["ms", "us", "ns"], stamp[1]), stamp[2]

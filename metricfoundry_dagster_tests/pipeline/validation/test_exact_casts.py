@@ -15,7 +15,7 @@ from metricfoundry_dagster.pipeline.validation.exact_casts import arrow_type, ex
 
 stamp = datetime.fromisoformat
 NAMES = [
-    *("bool", "int8", "int64", "uint8", "uint64", "float", "double", "string", "date32[day]", "time32[s]", "time64[ns]"),
+    *("bool", "int8", "int64", "uint8", "uint64", "float", "double", "string", "date32[day]", "time32[ms]", "time64[ns]"),
     *(
         "timestamp[s]",
         "timestamp[ms]",
@@ -68,7 +68,7 @@ def cast(values: list[Any], source: str | pa.DataType, target: str) -> list[Any]
             "time64[us]",
             {"03:04": time(3, 4), "03:04:05.5": time(3, 4, 5, 500000), "24:00": None, "03:04:05.0000001": None},
         ),
-        ("string", "time32[s]", {"03:04:05": time(3, 4, 5), "03:04:05.5": None}),
+        ("string", "time32[ms]", {"03:04:05.500": time(3, 4, 5, 500000), "03:04:05.0005": None}),
         (
             "string",
             "timestamp[us]",
@@ -88,7 +88,7 @@ def cast(values: list[Any], source: str | pa.DataType, target: str) -> list[Any]
                 "02/01/2020": None,
             },
         ),
-        ("string", "timestamp[s]", {"2020-01-02T03:04:05": stamp("2020-01-02T03:04:05"), "2020-01-02T03:04:05.5": None}),
+        ("string", "timestamp[ms]", {"2020-01-02T03:04:05": stamp("2020-01-02T03:04:05"), "2020-01-02T03:04:05.0005": None}),
         ("string", "timestamp[ns]", {"2020-01-02": stamp("2020-01-02"), "3000-01-01": None, "0001-01-01": None}),
         ("int64", "double", {2**53: 2.0**53, 2**53 + 1: None, 2**63 - 1: None, 0: 0.0}),
         ("int64", "uint8", {255: 255, 256: None, -1: None}),
@@ -108,7 +108,7 @@ def cast(values: list[Any], source: str | pa.DataType, target: str) -> list[Any]
         ("date32[day]", "timestamp[ns]", {date(3000, 1, 1): None}),
         ("date32[day]", "string", {date(2020, 1, 2): "2020-01-02"}),
         ("timestamp[us]", "date32[day]", {stamp("2020-01-02"): date(2020, 1, 2), stamp("2020-01-02T01:00"): None}),
-        ("timestamp[us]", "timestamp[s]", {stamp("2020-01-02"): stamp("2020-01-02"), stamp("2020-01-02T00:00:00.5"): None}),
+        ("timestamp[us]", "timestamp[ms]", {stamp("2020-01-02"): stamp("2020-01-02"), stamp("2020-01-02T00:00:00.0005"): None}),
         ("timestamp[us]", "string", {stamp("2020-01-02T03:04:05.000006"): "2020-01-02T03:04:05.000006"}),
         ("timestamp[us, tz=UTC]", "string", {datetime(2020, 1, 2, tzinfo=UTC): "2020-01-02T00:00:00Z"}),
         ("timestamp[us, tz=Europe/Berlin]", "timestamp[us]", {datetime(2020, 1, 2, tzinfo=UTC): stamp("2020-01-02")}),
