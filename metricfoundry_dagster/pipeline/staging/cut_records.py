@@ -12,6 +12,7 @@ field only at its start; elsewhere in an unquoted field it is text. How the byte
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 import numpy as np
 
@@ -47,12 +48,23 @@ class Block:
         if not self.record_count:
             return b""
         data = memoryview(self._marks.data)
-        breaks = np.flatnonzero(self.starts[1:] != self.stops[:-1])
-        if not len(breaks):
+        if not len(self._breaks):
             return data[self.starts[0] : self.stops[-1]]
-        firsts = self.starts[np.concatenate(([0], breaks + 1))].tolist()
-        lasts = self.stops[np.concatenate((breaks, [self.record_count - 1]))].tolist()
+        firsts = self.starts[np.concatenate(([0], self._breaks + 1))].tolist()
+        lasts = self.stops[np.concatenate((self._breaks, [self.record_count - 1]))].tolist()
         return b"".join([data[start:stop] for start, stop in zip(firsts, lasts, strict=True)])
+
+    def text_starts(self) -> Positions:
+        """Where each record starts in `text`."""
+        lengths = self.stops - self.starts
+        starts: Positions = np.cumsum(lengths) - lengths
+        return starts
+
+    def text_quotes(self) -> tuple[Positions, bool]:
+        """Where the quotes lie in `text`, and whether it is sure that they open and close fields in turn."""
+        if len(self._breaks) or not self.record_count:
+            return self._marks.quotes_of(self.text()), False
+        return self._marks.quotes_between(int(self.starts[0]), int(self.stops[-1]))
 
     def record(self, number: int) -> bytes:
         """The bytes of one record, numbered from 0, without its line end."""
@@ -62,6 +74,11 @@ class Block:
     def line(self, number: int) -> int:
         """The physical line of the file on which one record starts, from 1."""
         return self._first_line + int(np.searchsorted(self._marks.line_ends, self.starts[number]))
+
+    @cached_property
+    def _breaks(self) -> Positions:
+        """Records behind which something was left out."""
+        return np.flatnonzero(self.starts[1:] != self.stops[:-1])
 
     def without(self, numbers: Iterable[int]) -> "Block":
         """The same block without some of its records."""

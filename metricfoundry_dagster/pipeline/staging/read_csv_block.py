@@ -91,9 +91,8 @@ class CsvBlockReader:
         numeric = [number for number, column in enumerate(self.columns) if column.kind in NUMERIC and not column.fixed]
         if not numeric:
             return
-        lengths = block.stops - block.starts
-        starts = np.cumsum(lengths) - lengths
-        odd = count_odd_fields(text, starts, delimiter=self._delimiter, quote=self._quote)
+        quotes, paired = block.text_quotes()
+        odd = count_odd_fields(text, block.text_starts(), quotes, paired=paired, delimiter=self._delimiter)
         if odd:
             others = (array for column, array in zip(self.columns, arrays, strict=True) if column.is_text)
             odd -= sum(count_odd_texts(array, self._delimiter) for array in others)

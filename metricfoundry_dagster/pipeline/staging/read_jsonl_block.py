@@ -182,11 +182,10 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _one_object_a_line(block: Block, text: bytes | memoryview) -> bool:
     """Whether each line begins and ends as an object does, so that as many rows as lines are the same rows."""
     data = np.frombuffer(text, np.uint8)
-    lengths = block.stops - block.starts
-    stops = np.cumsum(lengths)
-    last = stops - 2
+    starts = block.text_starts()
+    last = starts + (block.stops - block.starts) - 2
     last = last - (data[last] == ord("\r"))
-    return bool((data[stops - lengths] == ord("{")).all() and (data[last] == ord("}")).all())
+    return bool((data[starts] == ord("{")).all() and (data[last] == ord("}")).all())
 
 
 def _parsed_type(kind: Kind) -> pa.DataType:
@@ -228,6 +227,4 @@ def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json_text(value)
 
 
-_DECODER = json.JSONDecoder(
-    parse_int=RawNumber, parse_float=RawNumber, parse_constant=_no_constant, object_pairs_hook=_distinct
-)
+_DECODER = json.JSONDecoder(parse_int=RawNumber, parse_float=RawNumber, parse_constant=_no_constant, object_pairs_hook=_distinct)

@@ -33,16 +33,21 @@ def stage_csv(
         UserError: as `UnpackedBytes.chunks` and `csv_columns` do, and `request.invalid` for impossible types.
     """
     file = CsvFile(path, recipe, to.source, limits, block_bytes)
-    columns = file.columns()
-    fix_types(columns, recipe.types or {})
-    require_columns(columns, recipe.types or {})
-    return write_blocks(lambda: file.blocks(progress), CsvBlockReader(recipe, columns), to)
+    return write_blocks(lambda: file.blocks(progress), csv_reader(file, recipe), to)
+
+
+def csv_reader(file: "CsvFile", recipe: Recipe) -> CsvBlockReader:
+    """A reader under the columns of the file, with the types that were asked for."""
+    columns, types = file.columns(), recipe.types or {}
+    fix_types(columns, types)
+    require_columns(columns, types)
+    return CsvBlockReader(recipe, columns)
 
 
 class CsvFile:
     """A file of delimited text as blocks of records."""
 
-    def __init__(self, path: Path, recipe: Recipe, filename: str, limits: Limits, block_bytes: int = BLOCK_BYTES) -> None:
+    def __init__(self, path: Path, recipe: Recipe, filename: str, limits: Limits, block_bytes: int) -> None:
         self._path, self._recipe, self._filename, self._limits = path, recipe, filename, limits
         self._block_bytes = block_bytes
 
@@ -77,9 +82,7 @@ class CsvFile:
     def _cut(self, block_bytes: int, progress: Callable[[float], None]) -> Iterator[Iterator[Block]]:
         recipe = self._recipe
         with UnpackedBytes(self._path, recipe.compression, filename=self._filename, limits=self._limits) as source:
-            cutter = RecordCutter(
-                delimiter=recipe.delimiter, quote=recipe.quote, max_record_bytes=self._limits.max_record_bytes
-            )
+            cutter = RecordCutter(delimiter=recipe.delimiter, quote=recipe.quote, max_record_bytes=self._limits.max_record_bytes)
 
             def reported() -> Iterator[Block]:
                 for block in cutter.blocks(source.chunks(block_bytes)):

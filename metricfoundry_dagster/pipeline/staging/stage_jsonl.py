@@ -78,7 +78,7 @@ class JsonlFile:
 def _without_blanks(block: Block) -> Block:
     if not block.record_count:
         return block
-    beginnings = np.frombuffer(block.text(), np.uint8)[np.cumsum(block.stops - block.starts) - (block.stops - block.starts)]
+    beginnings = np.frombuffer(block.text(), np.uint8)[block.text_starts()]
     doubtful = np.flatnonzero((beginnings == _BLANKS[0]) | (beginnings == _BLANKS[1])).tolist()
     blank = [number for number in doubtful if not block.record(number).strip(_BLANKS)]
     return block.without(blank) if blank else block

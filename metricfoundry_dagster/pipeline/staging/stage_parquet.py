@@ -6,6 +6,7 @@ are counted and bounded.
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,31 +38,41 @@ def stage_parquet(
             `UnpackedBytes.chunks` for a compressed file.
         InternalError: `staging.out_of_balance`.
     """
-    if recipe.types:
-        raise UserError("request.invalid", "a Parquet file has its types already", place=Place(file=to.source))
-    with tempfile.TemporaryDirectory() as scratch:
-        unpacked = unpacked_file(path, recipe.compression, filename=to.source, limits=limits, scratch=Path(scratch))
-        with unpacked as plain:
-            if recipe.compression != "none":
-                _require_ends(plain, to.source)
-            return _stage(plain, to, limits, progress, block_bytes)
-
-
-def _stage(
-    path: Path, to: Destination, limits: Limits, progress: Callable[[float], None], block_bytes: int
-) -> tuple[TableProduct, tuple[ProductFile, ...]]:
-    with _opened(path, to.source) as file:
-        rows_in, schema = file.metadata.num_rows, file.schema_arrow
-        if len(schema) > limits.max_columns:
-            message = f"the file has {len(schema)} columns, {limits.max_columns} are allowed"
-            raise UserError("csv.too_many_columns", message, place=Place(file=to.source))
+    with _plain_file(path, recipe, to.source, limits) as plain, _opened(plain, to.source) as file:
+        schema = _checked_schema(file, to.source, limits)
         batch_rows = max(1, min(_BATCH_ROWS, block_bytes // max(_BYTES_PER_VALUE * len(schema), 1)))
         exact: set[int] = set()
         while True:
             try:
-                return _Reading(schema, exact, to.source, limits).run(file, rows_in, to, progress, batch_rows)
+                return _Reading(schema, exact, to.source, limits).run(file, to, progress, batch_rows)
             except _NotInMicrosecondsError as found:
                 exact.add(found.number)
+
+
+def parquet_columns(path: Path, recipe: Recipe, source: str, limits: Limits) -> tuple[Column, ...]:
+    """The columns as they will be staged, if all timestamps fit microseconds. Raises as `stage_parquet`."""
+    with _plain_file(path, recipe, source, limits) as plain, _opened(plain, source) as file:
+        return _Reading(_checked_schema(file, source, limits), set(), source, limits).columns()
+
+
+@contextmanager
+def _plain_file(path: Path, recipe: Recipe, source: str, limits: Limits) -> Iterator[Path]:
+    if recipe.types:
+        raise UserError("request.invalid", "a Parquet file has its types already", place=Place(file=source))
+    with tempfile.TemporaryDirectory() as scratch:
+        unpacked = unpacked_file(path, recipe.compression, filename=source, limits=limits, scratch=Path(scratch))
+        with unpacked as plain:
+            if recipe.compression != "none":
+                _require_ends(plain, source)
+            yield plain
+
+
+def _checked_schema(file: pq.ParquetFile, source: str, limits: Limits) -> pa.Schema:
+    schema = file.schema_arrow
+    if len(schema) > limits.max_columns:
+        message = f"the file has {len(schema)} columns, {limits.max_columns} are allowed"
+        raise UserError("csv.too_many_columns", message, place=Place(file=source))
+    return schema
 
 
 class _NotInMicrosecondsError(Exception):
@@ -89,11 +100,11 @@ class _Reading:
         )
 
     def run(
-        self, file: pq.ParquetFile, rows_in: int, to: Destination, progress: Callable[[float], None], batch_rows: int
+        self, file: pq.ParquetFile, to: Destination, progress: Callable[[float], None], batch_rows: int
     ) -> tuple[TableProduct, tuple[ProductFile, ...]]:
-        """Write all batches of a file whose footer counts `rows_in` rows."""
+        """Write all batches of the file."""
         schema = pa.schema(list(zip(self._names, self._types, strict=True)))
-        unpacked_bytes = 0
+        rows_in, unpacked_bytes = file.metadata.num_rows, 0
         with open_table(to, schema) as writer:
             for batch in _batches(file, batch_rows, self._source):
                 unpacked_bytes += batch.nbytes

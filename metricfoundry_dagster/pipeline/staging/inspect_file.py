@@ -1,0 +1,86 @@
+"""Looks at a file as staging would, without writing anything: the recipe, the tables, and the types of the first rows."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metricfoundry_dagster.domain.limits import Limits
+from metricfoundry_dagster.domain.products import Column
+from metricfoundry_dagster.domain.recipes import Recipe
+from metricfoundry_dagster.pipeline.staging.cut_records import Block
+from metricfoundry_dagster.pipeline.staging.detect_recipe import detect_recipe
+from metricfoundry_dagster.pipeline.staging.read_jsonl_block import JsonlBlockReader
+from metricfoundry_dagster.pipeline.staging.stage_csv import CsvFile, csv_reader
+from metricfoundry_dagster.pipeline.staging.stage_file import table_name_of
+from metricfoundry_dagster.pipeline.staging.stage_jsonl import JsonlFile
+from metricfoundry_dagster.pipeline.staging.stage_parquet import parquet_columns
+from metricfoundry_dagster.pipeline.staging.write_blocks import BlockReader
+
+_LOOKED_AT_BYTES = 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedTable:
+    """One table that would be staged.
+
+    `whole_file` says that the types are those of all rows; otherwise a later row may widen them. `time_column`
+    is the column that would serve as time, None when there is none.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    whole_file: bool
+    time_column: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """How a file would be read; the recipe carries its confidence and the runner-up."""
+
+    recipe: Recipe
+    tables: tuple[InspectedTable, ...]
+
+
+def inspect_file(source: Path, filename: str, overrides: Mapping[str, Any], limits: Limits) -> Inspection:
+    """Look at the beginning of a file, which came under the name `filename`. Raises as `stage_file` does."""
+    recipe = detect_recipe(source, filename, overrides)
+    if recipe.format == "parquet":
+        columns, whole_file = parquet_columns(source, recipe, filename, limits), True
+    else:
+        columns, whole_file = _first_columns(source, filename, recipe, limits)
+    time_column = recipe.time_column or suggest_time_column(columns)
+    return Inspection(recipe, (InspectedTable(table_name_of(filename), columns, whole_file, time_column),))
+
+
+def suggest_time_column(columns: tuple[Column, ...]) -> str | None:
+    """The first column with a time of day, else the first with a date."""
+    moments = [column.name for column in columns if column.type.startswith("timestamp")]
+    days = [column.name for column in columns if column.type.startswith("date")]
+    return next(iter(moments + days), None)
+
+
+def _first_columns(path: Path, filename: str, recipe: Recipe, limits: Limits) -> tuple[tuple[Column, ...], bool]:
+    reader, opened = _opened(path, filename, recipe, limits)
+    with opened as blocks:
+        first = next((block for block in blocks if block.record_count), None)
+        if first is not None:
+            reader.look(first)
+        whole_file = next(blocks, None) is None
+    return tuple(column.product() for column in reader.columns), whole_file
+
+
+def _opened(
+    path: Path, filename: str, recipe: Recipe, limits: Limits
+) -> tuple[BlockReader, AbstractContextManager[Iterator[Block]]]:
+    if recipe.format == "csv":
+        csv = CsvFile(path, recipe, filename, limits, _LOOKED_AT_BYTES)
+        return csv_reader(csv, recipe), csv.blocks(_ignore)
+    jsonl = JsonlFile(path, recipe, filename, limits, _LOOKED_AT_BYTES)
+    jsonl.require_objects()
+    return JsonlBlockReader(recipe.types or {}, filename, limits), jsonl.blocks(_ignore)
+
+
+def _ignore(_share: float) -> None:
+    """Nobody waits for so short a look."""
