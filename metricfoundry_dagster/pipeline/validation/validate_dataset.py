@@ -81,9 +81,7 @@ def _gate(results: list[ValidatedTable], contract: Contract | None) -> Gate:
     if contract is None:
         return Gate(passed=True, summary=f"{valid:,} rows go on; there is no contract to hold them against")
     bad = sum(result.table.rows_rejected for result in results)
-    return Gate(
-        passed=True, summary=f"{valid:,} rows hold the contract {contract.name} v{contract.version}, {bad:,} are quarantined"
-    )
+    return Gate(passed=True, summary=f"{valid:,} rows hold the contract {contract.name} v{contract.version}, {bad:,} quarantined")
 
 
 def _details(contract: Contract | None, text: str | None, tables: tuple[TableProduct, ...]) -> dict[str, Any]:
