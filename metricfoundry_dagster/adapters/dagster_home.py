@@ -55,7 +55,7 @@ def _make_storage_once(folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if made.exists():
             return
-        done = subprocess.run(  # noqa: S603 - Dagster's own command, no shell
+        done = subprocess.run(
             [sys.executable, "-m", "dagster", "instance", "migrate"],
             env={**os.environ, "DAGSTER_HOME": str(folder)},
             stdin=subprocess.DEVNULL,

@@ -86,8 +86,9 @@ class Jobs(Protocol):
     def claim_jobs(self, limit: int, now: datetime, lost_after: timedelta) -> list[tuple[Job, bool]]:
         """Take up to `limit` created jobs, oldest first, for submission: they become queued.
 
-        Beside these, and not counted in the limit, it gives back queued jobs without a run that were claimed longer than `lost_after` ago, with True:
-        whoever claimed them may have died before submitting, so ask for their run first.
+        Beside these, and not counted in the limit, it gives back queued jobs without a run that were claimed longer
+        than `lost_after` ago, with True: whoever claimed them may have died before submitting, so ask for their run
+        first.
         """
 
     def claim_job(self, job_id: str, now: datetime) -> bool:
