@@ -32,6 +32,10 @@ ENVIRONMENT_READERS = dict.fromkeys(
 #: Ways to replace a part of a running program behind its back; tests use fakes that implement a port.
 PATCHING = re.compile(r"unittest\.mock|unittest import mock|mock\.patch|MagicMock|monkeypatch\.setattr|mocker\b")
 
+#: A lint or type ignore, and one that names its rule and gives a reason behind it.
+IGNORE = re.compile(r"# (?:noqa|type: ignore)\b.*$", re.MULTILINE)
+REASONED_IGNORE = re.compile(r"# (?:noqa: [A-Z]+[0-9]+(?:, [A-Z]+[0-9]+)*|type: ignore\[[a-z, -]+\]) +(?:- |# )\w+ \w+.*")
+
 
 @pytest.mark.parametrize("path", python_files(SOURCE), ids=relative)
 def test_every_module_opens_with_its_charter(path: Path) -> None:
@@ -51,6 +55,16 @@ def test_a_package_exports_nothing_in_its_init() -> None:
 def test_file_names_say_what_the_file_does() -> None:
     empty = [relative(p) for p in python_files(SOURCE) + python_files(TESTS) if p.stem in EMPTY_NAMES]
     assert empty == []
+
+
+def test_every_ignore_names_its_rule_and_gives_a_reason() -> None:
+    found = [
+        f"{relative(path)}: {match[0]}"
+        for path in python_files(SOURCE) + python_files(TESTS)
+        for match in IGNORE.finditer(path.read_text("utf-8"))
+        if path != Path(__file__) and not REASONED_IGNORE.fullmatch(match[0])
+    ]
+    assert found == []
 
 
 def test_tests_replace_nothing_behind_the_programs_back() -> None:
