@@ -29,6 +29,7 @@ def list_datasets(
 ) -> None:
     """List datasets, newest first."""
     from metricfoundry_dagster.cli.dataset_documents import dataset_document
+    from metricfoundry_dagster.cli.show_dataset import show_datasets
     from metricfoundry_dagster.domain.datasets import slug_of
     from metricfoundry_dagster.ports.catalog import DatasetFilter
 
@@ -36,21 +37,8 @@ def list_datasets(
     found = _open_home().ports.catalog.datasets(DatasetFilter(slug, state, limit))
     if as_json:
         print_json({"status": "ok", "datasets": [dataset_document(dataset, job) for dataset, job in found]})
-        return
-    columns = ("dataset", "file", "mode", "state", "done", "error", "registered")
-    rows = [
-        (
-            d.dataset_id,
-            d.filename,
-            d.mode,
-            job.state,
-            f"{job.progress_percent} %",
-            job.error.code if job.error else "",
-            d.created_at,
-        )
-        for d, job in found
-    ]
-    print_table(columns, rows)
+    else:
+        show_datasets(found)
 
 
 @datasets_app.command()

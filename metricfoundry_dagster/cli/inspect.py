@@ -37,4 +37,6 @@ def _show(document: Document) -> None:
     print_line(f"{'confidence:':<13}{recipe['confidence']:.0%}" + (f", or {recipe['runner_up']}" if recipe["runner_up"] else ""))
     for table in document["tables"]:
         columns = [(c["name"], c["source_name"], c["type"], "yes" if c["nullable"] else "no") for c in table["columns"]]
-        print_table(("column", "name in the file", "type", "nulls"), columns, title=f"Table {table['name']}")
+        basis = "types of the whole file" if table["whole_file"] else "types of the first rows"
+        print_table(("column", "name in the file", "type", "nulls"), columns, title=f"Table {table['name']}: {basis}")
+        print_line(f"time column: {table['time_column'] or 'none'}")

@@ -1,9 +1,31 @@
-"""One dataset as people read it."""
+"""Datasets as people read them: one whole, or many in a list."""
+
+from collections.abc import Iterable
 
 from metricfoundry_dagster.actions.look_up import DatasetView
 from metricfoundry_dagster.cli.dataset_documents import report_uri, served_tables
 from metricfoundry_dagster.cli.output import print_error, print_line, print_table
+from metricfoundry_dagster.domain.datasets import Dataset
+from metricfoundry_dagster.domain.jobs import Job
 from metricfoundry_dagster.ports.object_store import ObjectStore
+
+
+def show_datasets(found: Iterable[tuple[Dataset, Job]]) -> None:
+    """A line for each dataset with its newest job."""
+    columns = ("dataset", "file", "mode", "state", "done", "error", "registered")
+    rows = [
+        (
+            d.dataset_id,
+            d.filename,
+            d.mode,
+            job.state,
+            f"{job.progress_percent} %",
+            job.error.code if job.error else "",
+            d.created_at,
+        )
+        for d, job in found
+    ]
+    print_table(columns, rows)
 
 
 def show_dataset(view: DatasetView, store: ObjectStore) -> None:

@@ -40,7 +40,7 @@ def test_inspect_says_how_a_file_would_be_read(command: Command, sales: Path) ->
     assert 0 <= document["recipe"]["confidence"] <= 1
     table = document["tables"][0]
     assert [column["name"] for column in table["columns"]] == ["day", "shop", "amount"]
-    assert table["name"] == "sales"
+    assert (table["name"], table["whole_file"], table["time_column"]) == ("sales", True, "day")
 
 
 def test_inspect_shows_people_the_same(command: Command, sales: Path) -> None:
