@@ -43,17 +43,18 @@ def discover(ports: Ports, *, max_registrations: int) -> Discovery:
     """
     seen = [info for info in ports.store.list(Root.UPLOADS, INCOMING) if not is_passed_over(info.key)]
     complete = ports.catalog.look(seen, ports.clock.now())
-    named, refused = _name_all(complete, ports)
     registered: list[Dataset] = []
+    refused: list[Refusal] = []
     position = 0
-    # Names that are taken show only while registering, and must not use up the room of others.
-    while position < len(named) and len(registered) < max_registrations:
-        batch = named[position : position + max_registrations - len(registered)]
+    # Objects that are refused come back at every look, and must not use up the room of others.
+    while position < len(complete) and len(registered) < max_registrations:
+        batch = complete[position : position + max_registrations - len(registered)]
         position += len(batch)
-        accepted, taken = _register(batch, ports)
+        named, badly_named = _name_all(batch, ports)
+        accepted, taken = _register(named, ports)
         registered += accepted
-        refused += taken
-    return Discovery(tuple(registered), tuple(refused), waiting=len(named) - position)
+        refused += badly_named + taken
+    return Discovery(tuple(registered), tuple(refused), waiting=len(complete) - position)
 
 
 def _name_all(objects: Sequence[ObjectInfo], ports: Ports) -> tuple[list[NewDataset], list[Refusal]]:
