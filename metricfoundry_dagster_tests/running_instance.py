@@ -6,11 +6,12 @@ Put here how to start, stop, watch and hurt it; what must hold afterwards belong
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -145,6 +146,18 @@ class RunningInstance:
                     found.append(process)
         return found
 
+    def pause(self, worker: psutil.Process) -> None:
+        """Stop a worker, but not while it holds the lock of a SQLite file: that would stop everybody else too."""
+
+        def is_paused_alone() -> bool:
+            worker.send_signal(signal.SIGSTOP)
+            if all(_can_be_written(path) for path in self.settings.home.rglob("*.db")):
+                return True
+            worker.send_signal(signal.SIGCONT)
+            return False
+
+        self.wait_until(is_paused_alone, "the worker holds no lock")
+
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"`up` ended\n{self._logs()}"
@@ -171,6 +184,16 @@ def running_instance(folder: Path, *command: str) -> Iterator[RunningInstance]:
         for process in instance.processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+
+
+def _can_be_written(path: Path) -> bool:
+    with closing(sqlite3.connect(path, timeout=0.2, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+        return True
 
 
 def _runs(process: psutil.Process, module: str) -> bool:

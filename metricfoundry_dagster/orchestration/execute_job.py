@@ -8,7 +8,7 @@ import sys
 
 import dagster as dg
 
-from metricfoundry_dagster.definitions import defs
+from metricfoundry_dagster.orchestration.build import build_definitions
 from metricfoundry_dagster.orchestration.launcher import worker_tags
 from metricfoundry_dagster.orchestration.partitions import DATASETS
 from metricfoundry_dagster.orchestration.resources import ports_from_settings
@@ -20,12 +20,16 @@ def execute_job(job_id: str, run_id: str) -> bool:
     job = ports_from_settings().catalog.job(job_id)
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions(str(DATASETS.name), [job.dataset_id])
-        result = defs.resolve_job_def("dataset_job").execute_in_process(
-            instance=instance,
-            partition_key=job.dataset_id,
-            run_id=run_id,
-            tags={JOB_ID_TAG: job_id, **worker_tags()},
-            raise_on_error=False,
+        result = (
+            build_definitions()
+            .resolve_job_def("dataset_job")
+            .execute_in_process(
+                instance=instance,
+                partition_key=job.dataset_id,
+                run_id=run_id,
+                tags={JOB_ID_TAG: job_id, **worker_tags()},
+                raise_on_error=False,
+            )
         )
     return result.success
 

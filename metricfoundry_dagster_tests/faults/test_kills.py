@@ -72,15 +72,14 @@ def test_a_paused_worker_that_wakes_up_after_a_newer_attempt_is_fenced(instance:
     """Canceled while it slept, and the dataset retried: what the sleeper does later does not count."""
     job = begin(instance, flights_csv, "paused")
     [sleeper] = instance.workers()
-    sleeper.send_signal(signal.SIGSTOP)
+    instance.pause(sleeper)
     try:
         assert instance.run("datasets", "cancel", job.dataset_id).returncode == 0
         assert instance.run("datasets", "retry", job.dataset_id).returncode == 0
         assert instance.wait_for_end("paused").state is JobState.COMPLETED
     finally:
         sleeper.send_signal(signal.SIGCONT)
-    with suppress(psutil.NoSuchProcess):
-        sleeper.wait(timeout=120)
+    instance.wait_until(lambda: sleeper.pid not in {worker.pid for worker in instance.workers()}, "the sleeper has ended")
     first, second = instance.ports.catalog.jobs_of(job.dataset_id)[::-1]
     assert (first.state, second.state) == (JobState.CANCELED, JobState.COMPLETED)
     assert_served_once(instance, "paused")

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import requests
 
@@ -147,8 +146,6 @@ def test_a_second_instance_on_the_same_home_is_refused(instance: RunningInstance
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     """Not the web server, not the daemon, not their code servers, not a worker."""
     with running_instance(tmp_path / "other") as other:
-        processes = other.processes()
-        assert processes
+        assert len(other.processes()) >= 4
         assert other.stop() == 0
-        assert [process for process in processes if psutil.pid_exists(process.pid) and process.is_running()] == []
         assert other.processes() == []
