@@ -34,7 +34,7 @@ PATCHING = re.compile(r"unittest\.mock|unittest import mock|mock\.patch|MagicMoc
 
 #: A lint or type ignore, and one that names its rule and gives a reason behind it.
 IGNORE = re.compile(r"# (?:noqa|type: ignore)\b.*$", re.MULTILINE)
-REASONED_IGNORE = re.compile(r"# (?:noqa: [A-Z]+[0-9]+(?:, [A-Z]+[0-9]+)*|type: ignore\[[a-z, -]+\]) +(?:- |# )\w+ \w+.*")
+REASONED_IGNORE = re.compile(r"# (?:noqa: [A-Z]+[0-9]+(?:, [A-Z]+[0-9]+)*|type: ignore\[[a-z, -]+\]) +(?:--? |# )\S+ \S+.*")
 
 
 @pytest.mark.parametrize("path", python_files(SOURCE), ids=relative)
