@@ -39,7 +39,7 @@ def count_odd_texts(texts: pa.Array, delimiter: str) -> int:
         return 0
     data = np.concatenate((np.frombuffer(buffer, np.uint8), np.zeros(3, np.uint8)))
     lengths = np.diff(offsets)
-    starts, lengths = offsets[:-1][lengths > 0], lengths[lengths > 0]
+    starts, lengths = offsets[:-1][lengths > 0].astype(np.int64), lengths[lengths > 0]
     odd = _odd_ones(data, starts, delimiter)
     needed = _BYTES_NEEDED[data[odd]]  # behind a shorter text the next one begins
     return int(np.count_nonzero(lengths[np.searchsorted(starts, odd)] >= needed))
@@ -64,7 +64,8 @@ def _odd_ones(data: npt.NDArray[np.uint8], fields: Positions, delimiter: str) ->
     zero = (begin == _ZERO) & (second >= _ZERO) & (second != ord(delimiter))
     minus = (begin == _MINUS) & (second == _ZERO) & (third >= _ZERO) & (third != ord(delimiter))
     marked = (begin == _PLUS) | (begin == _SPACE) | (begin == _TAB)
-    return fields[zero | minus | marked]
+    odd: Positions = fields[zero | minus | marked]
+    return odd
 
 
 def _opening(quotes: Positions) -> Positions:

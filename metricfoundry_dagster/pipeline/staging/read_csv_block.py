@@ -12,6 +12,7 @@ import pyarrow.csv as pa_csv
 
 from metricfoundry_dagster.domain.errors import InternalError
 from metricfoundry_dagster.domain.recipes import Recipe
+from metricfoundry_dagster.pipeline.recognise_format import UTF8_BOM
 from metricfoundry_dagster.pipeline.staging.cut_records import Block
 from metricfoundry_dagster.pipeline.staging.odd_numbers import count_odd_fields, count_odd_texts
 from metricfoundry_dagster.pipeline.staging.rejects import Reject, Rows
@@ -22,6 +23,7 @@ from metricfoundry_dagster.pipeline.staging.text_kinds import (
     TRUE_TEXTS,
     Kind,
     convert,
+    is_utf8,
     kind_of,
     largest,
     trimmed,
@@ -61,6 +63,8 @@ class CsvBlockReader:
 
     def _quick_look(self, block: Block) -> Rows:
         text = block.text()
+        if not is_utf8(text):
+            raise _MisfitError
         types = [pa.string() if column.by_hand else type_of(column.kind) for column in self.columns]
         table, bad = self._parse(text, types)
         if table.num_rows + len(bad) != block.record_count:
@@ -158,13 +162,17 @@ class CsvBlockReader:
 
         Those are pairs of the record's number from 0 and its number of fields.
         """
+        names = [column.name for column in self.columns]
         bad: list[tuple[int, int]] = []
+        if not text:
+            return pa.schema(list(zip(names, types, strict=True))).empty_table(), bad
 
         def skip(row: pa_csv.InvalidRow) -> str:
             bad.append((row.number - 1, row.actual_columns))
             return "skip"
 
-        names = [column.name for column in self.columns]
+        if text[: len(UTF8_BOM)] == UTF8_BOM:
+            text = UTF8_BOM + text  # the parser takes one away, wherever in the file the block lies
         table = pa_csv.read_csv(
             pa.py_buffer(text),
             # One block, so that no record lies across two and the numbers of bad records count from its start.
@@ -175,6 +183,7 @@ class CsvBlockReader:
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict(zip(names, types, strict=True)),
                 include_columns=None if numbers is None else [names[number] for number in numbers],
+                check_utf8=False,  # done before: a bad record with bad bytes in it would be lost
                 null_values=[""],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
@@ -186,16 +195,12 @@ class CsvBlockReader:
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _decodable(block: Block) -> tuple[Block, list[Reject]]:
     """The block without the records that are not UTF-8, and these as rejects."""
-    try:
-        str(block.text(), "utf-8")
-    except UnicodeDecodeError:
-        pass
-    else:
+    if is_utf8(block.text()):
         return block, []
     numbers, rejects = [], []
     for number in range(block.record_count):

@@ -23,6 +23,7 @@ from metricfoundry_dagster.pipeline.staging.text_kinds import (
     EXACT_FLOAT_LIMIT,
     Kind,
     convert,
+    is_utf8,
     kind_of,
     largest,
     trimmed,
@@ -64,14 +65,15 @@ class JsonlBlockReader:
         """The typed rows of a block. Raises TooNarrowError when columns were added or widened."""
         try:
             return Rows(self._quick_look(block), [])
-        except (pa.ArrowInvalid, UnicodeDecodeError, _MisfitError):
+        except (pa.ArrowInvalid, _MisfitError):
             return self._second_look(block)
 
     def _quick_look(self, block: Block) -> pa.Table:
         text = block.text()
         if not _one_object_a_line(block, text) or any(column.fixed and not column.is_text for column in self.columns):
             raise _MisfitError
-        str(text, "utf-8")  # the parser does not look
+        if not is_utf8(text):  # the parser does not look
+            raise _MisfitError
         schema = pa.schema([(key, _parsed_type(column.kind)) for key, column in self._by_key.items()])
         table = pa_json.read_json(
             pa.py_buffer(text),

@@ -11,6 +11,7 @@ from metricfoundry_dagster.domain.errors import Place, UserError
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import ProductFile, TableProduct
 from metricfoundry_dagster.domain.recipes import Recipe
+from metricfoundry_dagster.pipeline.recognise_format import UTF8_BOM
 from metricfoundry_dagster.pipeline.staging.column_names import safe_names
 from metricfoundry_dagster.pipeline.staging.cut_records import Block, RecordCutter
 from metricfoundry_dagster.pipeline.staging.read_csv_block import CsvBlockReader
@@ -109,7 +110,7 @@ class CsvFile:
 def fields_of(record: bytes, recipe: Recipe) -> list[str]:
     """The fields of one well-formed record as texts; empty ones are empty."""
     table = pa_csv.read_csv(
-        pa.py_buffer(record + b"\n"),
+        pa.py_buffer(UTF8_BOM + record + b"\n"),  # the parser takes one mark away, be it ours
         # The record as the header of nothing: so every field is a text.
         read_options=pa_csv.ReadOptions(use_threads=False, block_size=len(record) + 1024),
         parse_options=pa_csv.ParseOptions(delimiter=recipe.delimiter, quote_char=recipe.quote or False),

@@ -141,6 +141,16 @@ def convert(texts: pa.Array, kind: Kind) -> pa.Array:
     return pc.if_else(pc.is_valid(values), truths, pa.scalar(None, pa.bool_()))
 
 
+def is_utf8(text: bytes | memoryview) -> bool:
+    """Whether bytes are valid UTF-8; many times faster than decoding them."""
+    ends = pa.py_buffer(np.array([0, len(text)], np.int32))
+    try:
+        pa.StringArray.from_buffers(1, ends, pa.py_buffer(text)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
 def largest(numbers: pa.Array) -> float:
     """The largest magnitude; infinite when a value is no number, so that it is looked at."""
     if not len(numbers) or numbers.null_count == len(numbers):

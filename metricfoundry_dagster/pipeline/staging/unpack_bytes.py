@@ -53,7 +53,7 @@ class UnpackedBytes:
             UserError: `gzip.truncated`, `gzip.corrupt` or `gzip.too_large`.
         """
         reader = self._reader()
-        chunk = self._read(reader, size_bytes).removeprefix(UTF8_BOM)
+        chunk = self._read(reader, max(size_bytes, len(UTF8_BOM))).removeprefix(UTF8_BOM)
         while True:
             following = self._read(reader, size_bytes)
             yield chunk, not following
