@@ -32,6 +32,8 @@ def open_job(
     own = next((job for job in of_dataset if job.run_id == run_id), None)
     if own is not None and own.state not in _WAITING:
         _refuse_canceled(own)
+        if not own.attempt:  # given up while the run was still starting
+            raise _belongs_elsewhere(own)
         return own
     waiting = own or _choose(connection, of_dataset, job_id=job_id, parent_run_id=parent_run_id, now=now)
     waiting_id = waiting.job_id if waiting else _new_job(connection, dataset_id, now)
@@ -59,7 +61,7 @@ def _choose(
     if before is not None:
         _refuse_canceled(before)
     if named is not None and parents is None:
-        raise ConflictError("job.not_retryable", f"job {named.job_id} is {named.state} and belongs to {_run(named)}")
+        raise _belongs_elsewhere(named)
     if parents is not None and not parents.state.ended:
         end_job(connection, parents.job_id, JobState.FAILED, _record("worker.died", f"run {parent_run_id} was taken over"), now)
         return None
@@ -83,6 +85,10 @@ def _named(of_dataset: list[Job], job_id: str | None) -> Job | None:
 def _refuse_canceled(job: Job) -> None:
     if job.state is JobState.CANCELED:
         raise ConflictError("job.canceled", f"job {job.job_id} of {job.dataset_id} was canceled")
+
+
+def _belongs_elsewhere(job: Job) -> ConflictError:
+    return ConflictError("job.not_retryable", f"job {job.job_id} is {job.state} and belongs to {_run(job)}")
 
 
 def _new_job(connection: Connection, dataset_id: str, now: datetime) -> str:

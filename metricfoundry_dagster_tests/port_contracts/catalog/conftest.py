@@ -1,6 +1,7 @@
 """The catalog on every database that it promises to work on: each contract test runs once on each."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,22 +17,42 @@ __all__ = ["postgresql"]  # a fixture must be found here
 InChildren = Callable[[Sequence[Callable[[], object]]], list[int]]
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
-def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)], scope="session")
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Which database the test runs on. For the whole session, so that the tests of one come after those of the other."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_database_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a database without any table."""
-    if request.param == "sqlite":
+    if database_kind == "sqlite":
         return f"sqlite:///{tmp_path / 'state' / 'catalog.db'}"
     server: Postgresql = request.getfixturevalue("postgresql")
     return server.create_database()
 
 
-@pytest.fixture
-def database_url(empty_database_url: str) -> str:
-    """The address of a database with the newest tables, and nothing in them."""
-    catalog = open_catalog(empty_database_url)
+@pytest.fixture(scope="session")
+def upgraded_database_url(database_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a database with the newest tables, to be copied and not to be used."""
+    if database_kind == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('upgraded') / 'catalog.db'}"
+    else:
+        url = request.getfixturevalue("postgresql").create_database()
+    catalog = open_catalog(url)
     catalog.upgrade()
     catalog.close()
-    return empty_database_url
+    return url
+
+
+@pytest.fixture
+def database_url(upgraded_database_url: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database with the newest tables, and nothing in them."""
+    if upgraded_database_url.startswith("sqlite"):
+        shutil.copy(upgraded_database_url.removeprefix("sqlite:///"), tmp_path / "catalog.db")
+        return f"sqlite:///{tmp_path / 'catalog.db'}"
+    server: Postgresql = request.getfixturevalue("postgresql")
+    return server.create_database(like=upgraded_database_url.rpartition("/")[2])
 
 
 @pytest.fixture

@@ -130,6 +130,15 @@ def test_a_job_that_ended_before_any_run_began_is_refused(catalog: Catalog, data
         begun(catalog, dataset, job_id=first.job_id)
 
 
+def test_a_run_whose_job_was_given_up_before_it_began_is_refused(catalog: Catalog, dataset: Dataset, first: Job) -> None:
+    """It took so long to start that it was held for dead; the dataset is somebody else's by now."""
+    catalog.claim_job(first.job_id, NOON)
+    catalog.attach_run(first.job_id, "run-1")
+    catalog.close_job(first.job_id, JobState.FAILED, None, NOON)
+    with pytest.raises(ConflictError, match=r"is failed and belongs to run run-1 \[job\.not_retryable\]"):
+        begun(catalog, dataset, "run-1", job_id=first.job_id)
+
+
 @pytest.mark.parametrize("queued", [True, False])
 def test_a_canceled_job_is_not_begun(catalog: Catalog, dataset: Dataset, first: Job, queued: bool) -> None:
     if queued:
