@@ -22,7 +22,7 @@ from metricfoundry_dagster.wiring import (
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Everything below one directory, with a limit that is not the default."""
-    return Settings(home=tmp_path / "home", source_roots=(tmp_path / "allowed",), max_columns=7, port=1)
+    return Settings(home=tmp_path / "state", source_roots=(tmp_path / "allowed",), max_columns=7, port=1)
 
 
 def test_importing_it_reaches_for_nothing() -> None:
@@ -49,7 +49,7 @@ def test_building_again_finds_what_was_kept(settings: Settings) -> None:
 def test_each_root_lies_where_its_setting_says(settings: Settings, tmp_path: Path) -> None:
     store = build_store(settings)
     addresses = [store.uri(root, "a") for root in Root]
-    assert addresses == [f"file://{tmp_path}/home/store/{root}/a" for root in Root]
+    assert addresses == [f"file://{tmp_path}/state/store/{root}/a" for root in Root]
 
 
 def test_whoever_serves_others_reads_only_what_is_allowed(settings: Settings, tmp_path: Path) -> None:
