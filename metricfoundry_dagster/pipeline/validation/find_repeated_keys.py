@@ -113,14 +113,16 @@ def find_repeated_keys(
 
 def _repetitions(hashes: np.ndarray) -> np.ndarray:
     """The rows, third column, that have the hashes of an earlier row; rows come in ascending order."""
-    first, second, rows = hashes.T
-    order = np.argsort(first, kind="stable")
-    same_first = first[order][1:] == first[order][:-1]
-    same = same_first & (second[order][1:] == second[order][:-1])
-    if (same != same_first).any():  # two keys share half their hash: put equal keys side by side
-        order = np.lexsort((second, first))
-        same = (first[order][1:] == first[order][:-1]) & (second[order][1:] == second[order][:-1])
-    repeated: np.ndarray = rows[order][1:][same].astype(np.int64)
+    ordered = np.sort(hashes[:, 0])
+    shared = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not shared.size:
+        return np.empty(0, np.int64)
+    # Few hashes are shared as a rule, so only their rows are sorted with all that belongs to them.
+    at = np.minimum(np.searchsorted(shared, hashes[:, 0]), shared.size - 1)
+    first, second, rows = hashes[shared[at] == hashes[:, 0]].T
+    order = np.lexsort((second, first))
+    again = (first[order][1:] == first[order][:-1]) & (second[order][1:] == second[order][:-1])
+    repeated: np.ndarray = rows[order][1:][again].astype(np.int64)
     return repeated
 
 

@@ -22,7 +22,10 @@ ROW_GROUP_ROWS = 128 * 1024
 @contextmanager
 def open_part(part: ProductFile, store: ObjectStore) -> Iterator[pq.ParquetFile]:
     """A part as a Parquet file. Raises InternalError when it does not have the rows that its stage counted."""
-    with store.local(part.root, part.key) as path, pq.ParquetFile(path) as file:
+    with (
+        store.local(part.root, part.key) as path,
+        pq.ParquetFile(path, pre_buffer=False) as file,
+    ):  # buffering ahead doubles the memory
         if part.rows is not None and file.metadata.num_rows != part.rows:
             message = f"{part.key} has {file.metadata.num_rows} rows, but {part.rows} were staged"
             raise InternalError("validation.out_of_balance", message, place=Place(table=part.table))
