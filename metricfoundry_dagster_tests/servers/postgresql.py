@@ -41,10 +41,10 @@ class Postgresql:
         """The address of a database, as an operator would write it."""
         return f"postgresql://{_USER}:{self.password}@127.0.0.1:{self.port}/{database}"
 
-    def create_database(self, *, like: str = "template0") -> str:
-        """A new database, empty or a copy of another that nobody is connected to; its address."""
+    def create_database(self) -> str:
+        """A new, empty database; its address."""
         name = f"test_{secrets.token_hex(6)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
+        self.execute(f"CREATE DATABASE {name}")
         return self.url(name)
 
     def execute(self, statement: str) -> None:

@@ -31,7 +31,7 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.address = address_without_secrets(url)
         self.is_sqlite = is_sqlite(url)
-        self._url = url
+        self.url = url
         self._inherited: list[Engine] = []
         self._pid = os.getpid()
         try:
@@ -91,7 +91,7 @@ class Database:
         if self._pid != os.getpid():
             # The parent goes on using its connections: they must be neither used nor closed on this side.
             self._inherited.append(self._engine)
-            self._engine = build_engine(self._url)
+            self._engine = build_engine(self.url)
             self._pid = os.getpid()
         return self._engine
 
@@ -111,7 +111,7 @@ class Database:
             message = f"{self.address} does not hold the catalog's tables yet"
             return WorldError("catalog.unreachable", message, hint="`metricfoundry up` makes them.")
         reason = (str(error.orig) if isinstance(error, DBAPIError) else str(error)).strip()
-        if self._url.password and str(self._url.password) in reason:
+        if self.url.password and str(self.url.password) in reason:
             reason = type(error).__name__
         return WorldError("catalog.unreachable", f"{self.address}: {' '.join(reason.split())}")
 

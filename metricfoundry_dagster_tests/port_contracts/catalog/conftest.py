@@ -1,13 +1,17 @@
 """The catalog on every database that it promises to work on: each contract test runs once on each."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
+from metricfoundry_dagster.adapters.catalog.database import Database
+from metricfoundry_dagster.adapters.catalog.engine import parse_address
+from metricfoundry_dagster.adapters.catalog.migrate import upgrade
 from metricfoundry_dagster.adapters.catalog.open_catalog import SqlCatalog, open_catalog
+from metricfoundry_dagster.adapters.catalog.schema import metadata
 from metricfoundry_dagster_tests.servers.postgresql import Postgresql, postgresql
 
 __all__ = ["postgresql"]  # a fixture must be found here
@@ -33,26 +37,27 @@ def empty_database_url(database_kind: str, request: pytest.FixtureRequest, tmp_p
 
 
 @pytest.fixture(scope="session")
-def upgraded_database_url(database_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a database with the newest tables, to be copied and not to be used."""
+def shared_database(
+    database_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
+    """A database with the newest tables, made once: making one on PostgreSQL copies hundreds of files."""
     if database_kind == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('upgraded') / 'catalog.db'}"
+        url = f"sqlite:///{tmp_path_factory.mktemp('shared') / 'catalog.db'}"
     else:
         url = request.getfixturevalue("postgresql").create_database()
-    catalog = open_catalog(url)
-    catalog.upgrade()
-    catalog.close()
-    return url
+    database = Database(parse_address(url))
+    upgrade(database)
+    yield database
+    database.close()
 
 
 @pytest.fixture
-def database_url(upgraded_database_url: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a database with the newest tables, and nothing in them."""
-    if upgraded_database_url.startswith("sqlite"):
-        shutil.copy(upgraded_database_url.removeprefix("sqlite:///"), tmp_path / "catalog.db")
-        return f"sqlite:///{tmp_path / 'catalog.db'}"
-    server: Postgresql = request.getfixturevalue("postgresql")
-    return server.create_database(like=upgraded_database_url.rpartition("/")[2])
+def database_url(shared_database: Database) -> str:
+    """The address of a database with the newest tables, and nothing in them. Its tables must not be changed."""
+    with shared_database.writing() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(delete(table))
+    return shared_database.url.render_as_string(hide_password=False)
 
 
 @pytest.fixture

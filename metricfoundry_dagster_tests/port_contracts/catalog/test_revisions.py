@@ -21,15 +21,24 @@ from metricfoundry_dagster_tests.port_contracts.catalog.samples import NOON, new
 from metricfoundry_dagster_tests.port_contracts.catalog.test_kills import killed_at
 
 
+@pytest.fixture
+def own_database_url(empty_database_url: str) -> str:
+    """The address of a database with the newest tables, which may be changed."""
+    upgrade_from_outside(empty_database_url)
+    return empty_database_url
+
+
 def upgrade_from_outside(database_url: str) -> str:
     """Another process that starts at the same moment."""
     catalog = open_catalog(database_url)
     catalog.upgrade()
-    return catalog.check()
+    revision = catalog.check()
+    catalog.close()
+    return revision
 
 
-def test_the_migrations_make_exactly_the_tables_that_the_code_uses(database_url: str) -> None:
-    database = Database(parse_address(database_url))
+def test_the_migrations_make_exactly_the_tables_that_the_code_uses(own_database_url: str) -> None:
+    database = Database(parse_address(own_database_url))
     with database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
@@ -37,9 +46,9 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_uses(database_url:
     database.close()
 
 
-def test_checks_of_the_code_are_checks_of_the_tables(database_url: str) -> None:
+def test_checks_of_the_code_are_checks_of_the_tables(own_database_url: str) -> None:
     """Alembic does not compare these."""
-    database = Database(parse_address(database_url))
+    database = Database(parse_address(own_database_url))
     with database.reading() as connection:
         found = {
             (table, check["name"]) for table in metadata.tables for check in inspect(connection).get_check_constraints(table)
@@ -48,8 +57,8 @@ def test_checks_of_the_code_are_checks_of_the_tables(database_url: str) -> None:
     assert found == {("jobs", "ck_jobs_state"), ("jobs", "ck_jobs_progress")}
 
 
-def test_upgrading_again_changes_nothing(database_url: str) -> None:
-    catalog = open_catalog(database_url)
+def test_upgrading_again_changes_nothing(own_database_url: str) -> None:
+    catalog = open_catalog(own_database_url)
     catalog.register([new_dataset()], NOON)
     catalog.upgrade()
     assert catalog.check() == HEAD_REVISION
@@ -73,25 +82,25 @@ def test_an_upgrade_that_is_killed_leaves_no_half(empty_database_url: str, in_ch
     assert open_catalog(empty_database_url).check() == HEAD_REVISION
 
 
-def test_a_downgrade_leads_back_to_nothing_and_up_again(database_url: str) -> None:
-    database = Database(parse_address(database_url))
-    open_catalog(database_url).register([new_dataset()], NOON)
+def test_a_downgrade_leads_back_to_nothing_and_up_again(own_database_url: str) -> None:
+    database = Database(parse_address(own_database_url))
+    open_catalog(own_database_url).register([new_dataset()], NOON)
     downgrade(database, "base")
     with database.reading() as connection:
         assert inspect(connection).get_table_names() == ["alembic_version"]
     upgrade(database)
     database.close()
-    assert open_catalog(database_url).register([new_dataset()], NOON)[0].sequence == 1
+    assert open_catalog(own_database_url).register([new_dataset()], NOON)[0].sequence == 1
 
 
-def test_a_database_from_the_future_is_left_alone(database_url: str) -> None:
-    database = Database(parse_address(database_url))
+def test_a_database_from_the_future_is_left_alone(own_database_url: str) -> None:
+    database = Database(parse_address(own_database_url))
     with database.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     database.close()
     with pytest.raises(WorldError, match=r"at revision 9999, newer than .* \[catalog\.unreachable\]"):
-        open_catalog(database_url).upgrade()
-    assert open_catalog(database_url).check() == "9999"
+        open_catalog(own_database_url).upgrade()
+    assert open_catalog(own_database_url).check() == "9999"
 
 
 def test_the_newest_script_is_the_revision_that_the_code_expects() -> None:
