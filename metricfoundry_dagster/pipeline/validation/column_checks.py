@@ -7,7 +7,7 @@ decimals, dates and time stamps are compared as integers in their own unit, so a
 import math
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -121,7 +121,7 @@ def _in_units(value: Scalar, dtype: "pl.DataType") -> Fraction:
     import polars as pl
 
     if isinstance(value, date):
-        moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)  # noqa: DTZ001  # below
+        moment = value if isinstance(value, datetime) else datetime.combine(value, time(), UTC)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         microseconds = (moment - _EPOCH) // timedelta(microseconds=1)
         per_second = Fraction(_PER_SECOND[dtype.time_unit]) if isinstance(dtype, pl.Datetime) else Fraction(1, 86_400)
