@@ -4,6 +4,7 @@ Every part of the catalog runs its statements inside `reading` or `writing`; no 
 """
 
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -80,12 +81,14 @@ class Database:
             WorldError: `catalog.unreachable`.
         """
         with self._translated(), self._engine_here().connect() as connection:
-            # Bound to the driver: it works only outside of a transaction.
-            connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
+            try:  # past SQLAlchemy, which would begin a transaction: this works only outside of one
+                connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
+            except sqlite3.Error as error:
+                raise WorldError("catalog.unreachable", f"{self.address}: {error}") from error
 
     def close(self) -> None:
         """Give back the connections that rest in the pool."""
-        self._engine.dispose()
+        self._engine_here().dispose()
 
     def _engine_here(self) -> Engine:
         if self._pid != os.getpid():

@@ -71,24 +71,28 @@ def build_engine(url: URL) -> Engine:
     """An engine with its pool, not yet connected. Parameters of statements never get into messages."""
     if is_sqlite(url):
         return _build_sqlite(url)
-    arguments = {name: value for name, value in _POSTGRESQL_ARGUMENTS.items() if name not in url.query}
     return create_engine(
         url,
         hide_parameters=True,
         pool_pre_ping=True,
         pool_recycle=1_800,
         executemany_mode="values_plus_batch",  # else inserts that pass over existing rows go one by one
-        connect_args=arguments,
+        connect_args=_unless_given(url, _POSTGRESQL_ARGUMENTS),
     )
 
 
 def _build_sqlite(url: URL) -> Engine:
     Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
     # No pre-ping: there is no server that could have gone away.
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _LOCK_WAIT_SECONDS})
+    engine = create_engine(url, hide_parameters=True, connect_args=_unless_given(url, {"timeout": _LOCK_WAIT_SECONDS}))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _unless_given(url: URL, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Our arguments without those that the address itself chooses."""
+    return {name: value for name, value in arguments.items() if name not in url.query}
 
 
 def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:

@@ -1,7 +1,9 @@
 """Which database addresses are taken, and that none ever shows its secrets."""
 
+import sqlite3
 import stat
 import traceback
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,16 @@ def test_odd_characters_in_the_path_of_the_file_are_just_characters(tmp_path: Pa
     catalog.close()
     found = sorted(entry.name for entry in tmp_path.rglob("*.db") if stat.S_ISREG(entry.stat().st_mode))
     assert found == ["catalog.db"]
+
+
+def test_a_file_that_is_held_by_somebody_else_is_the_worlds_error(tmp_path: Path) -> None:
+    """Entering WAL mode needs the file for itself for a moment."""
+    address = f"sqlite:///{tmp_path}/catalog.db?timeout=0.1"
+    with closing(sqlite3.connect(tmp_path / "catalog.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(WorldError, match=r"database is locked \[catalog\.unreachable\]"):
+            open_catalog(address).upgrade()
+        other.rollback()
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(WorldError, match=r"database is locked \[catalog\.unreachable\]"):
+            open_catalog(address).upgrade()
