@@ -4,6 +4,7 @@ Judging is `judge_rows`; writing the file is `validate_table`.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     import polars as pl
 
 _REASON = pa.struct([(name, pa.string()) for name in ("column", "code", "value", "reason")])
-#: One row for each bad row. `row` counts from 1 in the staged table; `column` and `code` are the first reason's;
+#: One row for each bad row. `line` is the physical line of the source on which it starts, from 1, null in binary
+#: formats; `row` counts from 1 in the staged table; `column` and `code` are the first reason's;
 #: `reason` holds all of them joined by "; "; `raw` is the staged row as JSON, cut when it is very long.
 QUARANTINE_SCHEMA = pa.schema(
     [
         ("source", pa.string()),
+        ("line", pa.int64()),
         ("row", pa.int64()),
         ("column", pa.string()),
         ("code", pa.string()),
@@ -33,6 +36,14 @@ QUARANTINE_SCHEMA = pa.schema(
 _MAX_VALUE_CHARS = 200
 
 
+@dataclass(frozen=True, slots=True)
+class RowPlaces:
+    """Where bad rows stand: their numbers in the staged table, and their lines in the source or nulls."""
+
+    rows: "pl.Series"
+    lines: "pl.Series"
+
+
 def explain(bad: BadRows) -> "pl.DataFrame":
     """For each of the checks that are broken a column of structs, named by its position, null in rows that hold it.
 
@@ -40,23 +51,25 @@ def explain(bad: BadRows) -> "pl.DataFrame":
     """
     import polars as pl  # a warm parent process must not have used Polars before it forks
 
+    schema = bad.values.schema  # made anew each time it is asked for
     frame = pl.concat([bad.values, bad.broken], how="horizontal")
     return frame.select(
-        pl.when(pl.col(flag)).then(_reason(check, bad.values.schema)).alias(flag)
+        pl.when(pl.col(flag)).then(_reason(check, schema)).alias(flag)
         for check, flag in zip(bad.checks, bad.broken.columns, strict=True)
     )
 
 
 def quarantine_rows(
-    reasons: "pl.DataFrame", rows: "pl.Series", staged: pa.RecordBatch, source: str, max_raw_chars: int
+    reasons: "pl.DataFrame", places: RowPlaces, staged: pa.RecordBatch, source: str, max_raw_chars: int
 ) -> pa.Table:
-    """The quarantine rows of one batch: `reasons` by `explain`, `rows` their numbers, `staged` the bad rows alone."""
+    """The quarantine rows of one batch: `reasons` by `explain`, `places` where they stand, `staged` the bad rows alone."""
     import polars as pl
 
     each = [pl.col(name) for name in reasons.columns]
     frame = reasons.select(
         source=pl.lit(source),
-        row=rows,
+        line=places.lines,
+        row=places.rows,
         column=pl.coalesce(one.struct.field("column") for one in each),
         code=pl.coalesce(one.struct.field("code") for one in each),
         reason=pl.concat_str([one.struct.field("reason") for one in each], separator="; ", ignore_nulls=True),

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metricfoundry_dagster.domain.products import ProductFile
+from metricfoundry_dagster.pipeline.row_lines import RowLines
 from metricfoundry_dagster.pipeline.validation.compiled_contract import CompiledContract
-from metricfoundry_dagster.pipeline.validation.describe_bad_rows import QUARANTINE_SCHEMA, explain, quarantine_rows
+from metricfoundry_dagster.pipeline.validation.describe_bad_rows import QUARANTINE_SCHEMA, RowPlaces, explain, quarantine_rows
 from metricfoundry_dagster.pipeline.validation.exact_casts import arrow_type
 from metricfoundry_dagster.pipeline.validation.find_repeated_keys import RowSet, find_repeated_keys
 from metricfoundry_dagster.pipeline.validation.judge_rows import BadRows, find_bad_rows, flag_repetitions, values_of
@@ -43,9 +44,15 @@ class PartsJudge:
     """The way of one table through its contract. After `judge` it knows the files, the counts and what was broken."""
 
     def __init__(
-        self, table: str, contract: CompiledContract, into: Destination, on_rows: Callable[[int], None], batch_rows: int
+        self,
+        table: str,
+        contract: CompiledContract,
+        into: Destination,
+        on_rows: Callable[[int], None],
+        batch_rows: int,
+        lines: RowLines | None,
     ) -> None:
-        self._table, self._contract, self._into = table, contract, into
+        self._table, self._contract, self._into, self._lines = table, contract, into, lines
         self._on_rows, self._batch_rows = on_rows, batch_rows
         self._repeated: dict[str, RowSet] = {}
         self._quarantine = ParquetObject(into.store, f"{into.prefix}quarantine/{table}.parquet", QUARANTINE_SCHEMA)
@@ -133,9 +140,15 @@ class PartsJudge:
         import polars as pl  # a warm parent process must not have used Polars before it forks
 
         reasons = explain(bad)
-        rows = pl.Series("row", bad.positions.astype(np.int64) + first_row + 1)
+        numbers = bad.positions.astype(np.int64) + first_row + 1
+        rows = pl.Series("row", numbers)
+        if self._lines is None:
+            lines = pl.repeat(None, len(numbers), dtype=pl.Int64, eager=True)
+        else:
+            lines = pl.Series("line", self._lines.of(numbers))
         staged = batch.take(pa.array(bad.positions))
-        self._quarantine.write(quarantine_rows(reasons, rows, staged, self._into.source, self._into.max_raw_chars))
+        places = RowPlaces(rows, lines)
+        self._quarantine.write(quarantine_rows(reasons, places, staged, self._into.source, self._into.max_raw_chars))
         self.tally.add(reasons, rows)
 
     def _after(self, batch: pa.RecordBatch, values: "pl.DataFrame", hold: np.ndarray, schema: pa.Schema) -> pa.RecordBatch:

@@ -11,6 +11,7 @@ from metricfoundry_dagster.domain.errors import ErrorRecord, InternalError, Plac
 from metricfoundry_dagster.domain.findings import Finding, Severity
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import Column, ProductFile, TableProduct
+from metricfoundry_dagster.pipeline.row_lines import RowLines
 from metricfoundry_dagster.pipeline.validation.compile_rules import compile_contract, missing_columns
 from metricfoundry_dagster.pipeline.validation.compiled_contract import CompiledContract
 from metricfoundry_dagster.pipeline.validation.judge_parts import Destination, PartsJudge
@@ -32,7 +33,7 @@ class ValidatedTable:
 
 def validate_table(
     table: TableProduct,
-    parts: Sequence[ProductFile],
+    files: Sequence[ProductFile],
     contract: Contract,
     into: Destination,
     limits: Limits,
@@ -42,15 +43,16 @@ def validate_table(
 ) -> ValidatedTable:
     """Judge every row of a staged table, batch by batch; write the parts that change, and a quarantine if there are bad rows.
 
-    Each rule is judged by itself on the rows as they were staged: a row that repeats the key of an earlier one is a
+    `files` are what staging wrote of the table: its parts, and where it has lines the file that tells them. Each rule is judged by itself on the rows as they were staged: a row that repeats the key of an earlier one is a
     repetition even when that one is bad. `on_rows` is told of rows done: each row once, and once more when a key
     must be unique.
 
     Raises:
         InternalError: `validation.out_of_balance` when a row is unaccounted for.
     """
+    parts = [file for file in files if file.role == "part"]
     compiled = _compile(contract, table, parts, into.store)
-    judge = PartsJudge(table.name, compiled, into, on_rows, batch_rows)
+    judge = PartsJudge(table.name, compiled, into, on_rows, batch_rows, _row_lines(files, into.store))
     judge.judge(parts)
     if judge.rows_in != table.rows_out or judge.rows_valid + judge.rows_bad != judge.rows_in:
         message = f"{table.rows_out} rows staged, {judge.rows_in} read, {judge.rows_valid} valid, {judge.rows_bad} quarantined"
@@ -65,6 +67,14 @@ def validate_table(
     )
     findings = judge.tally.findings(table.name, Severity.ERROR if too_many else Severity.WARN)
     return ValidatedTable(product, tuple(judge.files), findings, _missing(compiled, table.name) or too_many)
+
+
+def _row_lines(files: Sequence[ProductFile], store: ObjectStore) -> RowLines | None:
+    for file in files:
+        if file.role == "lines":
+            with store.local(file.root, file.key) as path:
+                return RowLines.read(path)
+    return None
 
 
 def pass_table(table: TableProduct, parts: Sequence[ProductFile]) -> ValidatedTable:
