@@ -75,6 +75,17 @@ class Block:
         """The physical line of the file on which one record starts, from 1."""
         return self._first_line + int(np.searchsorted(self._marks.line_ends, self.starts[number]))
 
+    def lines(self) -> Positions:
+        """The physical lines of the file on which the records start, from 1, rising."""
+        if not self.record_count:
+            return self.starts
+        ends = self._marks.line_ends
+        low, high = np.searchsorted(ends, (self.starts[0], self.stops[-1])).tolist()
+        if high - low == self.record_count and not len(self._breaks):
+            return np.arange(self._first_line + low, self._first_line + high)
+        lines: Positions = self._first_line + np.searchsorted(ends, self.starts)
+        return lines
+
     @cached_property
     def _breaks(self) -> Positions:
         """Records behind which something was left out."""

@@ -12,16 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from metricfoundry_dagster.domain.errors import Place, UserError
 from metricfoundry_dagster.pipeline.staging.cut_records import RecordCutter
-from metricfoundry_dagster.pipeline.staging.text_kinds import Kind, kind_of
+from metricfoundry_dagster.pipeline.staging.text_kinds import Kind, join, likely_kind
 
 DELIMITERS = (",", "\t", ";", "|")
 _SAMPLE_BYTES = 64 * 1024
 _SAMPLE_RECORDS = 300
 _SAMPLE_COLUMNS = 200
+_HEADER_RECORDS = 30
 _SAMPLE_FIELD_CHARS = 100_000  # the csv module takes no field above 128 KiB
 #: Dialects this close in consistency are told apart by what their fields hold.
 _CLOSE = 0.05
@@ -52,11 +51,13 @@ class _Trial:
     #: The number of fields that most records have, and the share of records, rejects included, that have it.
     width: int
     share: float
-    typed_share: float
 
     @property
     def worth(self) -> tuple[float, int]:
-        return self.typed_share, self.width
+        """The share of fields that hold a number or a date or nothing, and their number in a record."""
+        fields = [field for record in self.records if len(record) == self.width for field in record]
+        typed = sum(1 for field in fields if _TYPED_FIELD.fullmatch(field))
+        return round(typed / max(len(fields), 1), 2), self.width
 
 
 def sniff_dialect(head: bytes, given: Mapping[str, Any], *, complete: bool, filename: str) -> Dialect:
@@ -83,9 +84,12 @@ def sniff_dialect(head: bytes, given: Mapping[str, Any], *, complete: bool, file
 
 
 def _trials(sample: bytes, given: Mapping[str, Any], *, whole: bool, filename: str) -> list[_Trial]:
-    delimiters = [given["delimiter"]] if "delimiter" in given else DELIMITERS
-    quotes = [given["quote"]] if "quote" in given else ['"', None] if b'"' in sample else ['"']
-    return [_try(sample, delimiter, quote, whole=whole, filename=filename) for quote in quotes for delimiter in delimiters]
+    delimiters = [given["delimiter"]] if "delimiter" in given else [d for d in DELIMITERS if d.encode() in sample]
+    quote = given.get("quote", '"')
+    trials = [_try(sample, delimiter, quote, whole=whole, filename=filename) for delimiter in delimiters]
+    if "quote" in given or b'"' not in sample or any(t.width > 1 and t.share >= 1 - _QUOTES_ARE_TEXT for t in trials):
+        return trials
+    return trials + [_try(sample, delimiter, None, whole=whole, filename=filename) for delimiter in delimiters]
 
 
 def _try(sample: bytes, delimiter: str, quote: str | None, *, whole: bool, filename: str) -> _Trial:
@@ -102,9 +106,7 @@ def _try(sample: bytes, delimiter: str, quote: str | None, *, whole: bool, filen
     share = count / max(len(raws) + rejects, 1)
     if records and len(records[0]) != width:
         share /= 2
-    fields = [field for record in records if len(record) == width for field in record]
-    typed = sum(1 for field in fields if _TYPED_FIELD.fullmatch(field))
-    return _Trial(delimiter, quote, records, width, share, round(typed / max(len(fields), 1), 2))
+    return _Trial(delimiter, quote, records, width, share)
 
 
 def _decoded(raws: list[bytes], filename: str) -> list[str]:
@@ -139,7 +141,8 @@ def _best(trials: list[_Trial]) -> _Trial | None:
     if not usable:
         return None
     top = max(trial.share for trial in usable)
-    return max((trial for trial in usable if trial.share >= top - _CLOSE), key=lambda trial: trial.worth)
+    close = [trial for trial in usable if trial.share >= top - _CLOSE]
+    return close[0] if len(close) == 1 else max(close, key=lambda trial: trial.worth)
 
 
 def _delimiter_choice(best: _Trial, trials: list[_Trial], *, settled: bool) -> tuple[float, str | None]:
@@ -165,13 +168,13 @@ def _judge_header(records: list[list[str]]) -> tuple[bool, float]:
     """Whether the first record is a header, and how sure that is."""
     if not records:
         return True, 0.5
-    first, body = records[0], [record for record in records[1:] if len(record) == len(records[0])]
+    first, body = records[0], [record for record in records[1:_HEADER_RECORDS] if len(record) == len(records[0])]
     votes = [_vote(cell, [record[number] for record in body]) for number, cell in enumerate(first[:_SAMPLE_COLUMNS])]
     balance = sum(votes)
     if balance:
         return balance > 0, 0.6 + 0.4 * abs(balance) / max(sum(abs(vote) for vote in votes), 1)
     named = [cell.strip() for cell in first]
-    looks_like_names = all(kind_of(pa.array([cell])) in (Kind.TEXT, Kind.NULL) for cell in named) and any(named)
+    looks_like_names = all(likely_kind(cell) in (Kind.TEXT, Kind.NULL) for cell in named) and any(named)
     repeated = any(cell and any(record[number].strip() == cell for record in body) for number, cell in enumerate(named))
     distinct = len(set(named)) == len(named)
     return looks_like_names and distinct and not repeated, 0.6
@@ -179,10 +182,10 @@ def _judge_header(records: list[list[str]]) -> tuple[bool, float]:
 
 def _vote(cell: str, below: list[str]) -> int:
     """1 when a cell stands apart from the cells below it, -1 when it is one of them, 0 when it says nothing."""
-    kind = kind_of(pa.array(below, pa.string()))
+    kind = join(*(likely_kind(text) for text in below))
     if kind in (Kind.NULL, Kind.TEXT) or not cell.strip():
         return 0
-    own = kind_of(pa.array([cell]))
+    own = likely_kind(cell)
     if own is Kind.TEXT or (_YEAR.fullmatch(cell) and not all(_YEAR.fullmatch(other) for other in below)):
         return 1
     return -1 if own is not Kind.NULL else 0

@@ -79,7 +79,7 @@ _PATTERNS = (
     (Kind.TIME, _TIME),
     (Kind.ZONED, _ZONED),
 )
-_ANY_TYPED = re.compile("|".join(pattern for _kind, pattern in _PATTERNS))
+_COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _PATTERNS)
 #: What a person who asks for a type also means by it: leading zeros, and a plus before a float.
 _LOOSE_PATTERNS = {Kind.INT: r"^-?[0-9]+$", Kind.FLOAT: r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|" + _INFINITE}
 
@@ -103,17 +103,24 @@ def kind_of(texts: pa.Array) -> Kind:
     """The kind of a column of strings. Nulls count for nothing."""
     if texts.null_count == len(texts):
         return Kind.NULL
-    first = texts[pc.index(pc.is_valid(texts), True).as_py()].as_py().strip(_BLANKS)
-    if first not in NULL_SPELLINGS and not _ANY_TYPED.fullmatch(first):
+    if likely_kind(texts[pc.index(pc.is_valid(texts), True).as_py()].as_py()) is Kind.TEXT:
         return Kind.TEXT  # most columns of text end here
     values = pc.unique(trimmed(texts)).drop_null()
     if not len(values):
         return Kind.NULL
     first = values[0].as_py()
-    for kind, pattern in _PATTERNS:
-        if re.fullmatch(pattern, first) and _all_match(values, pattern):
+    for (kind, compiled), (_kind, pattern) in zip(_COMPILED, _PATTERNS, strict=True):
+        if compiled.fullmatch(first) and _all_match(values, pattern):
             return _proved(values, kind)
     return Kind.TEXT
+
+
+def likely_kind(text: str) -> Kind:
+    """The kind that one text looks like, cheaply; `kind_of` may still find that it cannot be held."""
+    bare = text.strip(_BLANKS)
+    if bare in NULL_SPELLINGS:
+        return Kind.NULL
+    return next((kind for kind, pattern in _COMPILED if pattern.fullmatch(bare)), Kind.TEXT)
 
 
 def trimmed(texts: pa.Array) -> pa.Array:

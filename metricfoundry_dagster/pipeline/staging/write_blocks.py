@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
+import numpy as np
+
 from metricfoundry_dagster.domain.products import ProductFile, TableProduct
 from metricfoundry_dagster.pipeline.staging.cut_records import Block
+from metricfoundry_dagster.pipeline.staging.find_marks import Positions
 from metricfoundry_dagster.pipeline.staging.rejects import Rows
 from metricfoundry_dagster.pipeline.staging.typed_columns import TooNarrowError, TypedColumn, schema_of
 from metricfoundry_dagster.pipeline.staging.write_table import Destination, open_table
@@ -67,13 +70,18 @@ def _write(blocks: Iterable[Block], reader: BlockReader, destination: Destinatio
                 except TooNarrowError as signal:
                     signal.rows_lost = writer.rows_out
                     raise
-                writer.write(rows.table)
+                writer.write(rows.table, _lines_kept(block, rows))
                 rejects += rows.rejects
             writer.reject(sorted(rejects, key=lambda reject: reject.line))
         writer.finish()
     columns = tuple(column.product() for column in reader.columns)
     table = TableProduct(destination.table, columns, rows_in, writer.rows_out, writer.rows_rejected)
     return table, writer.files()
+
+
+def _lines_kept(block: Block, rows: Rows) -> Positions:
+    lines = block.lines()
+    return lines[~np.isin(lines, [reject.line for reject in rows.rejects])] if rows.rejects else lines
 
 
 def _has_records(block: Block) -> bool:

@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metricfoundry_dagster.domain.products import ProductFile, Role, Root
+from metricfoundry_dagster.pipeline.row_lines import LINES_SCHEMA, LineRuns
+from metricfoundry_dagster.pipeline.staging.find_marks import Positions
 from metricfoundry_dagster.pipeline.staging.rejects import REJECT_SCHEMA, Reject, rejects_table
 from metricfoundry_dagster.ports.object_store import ObjectStore
 
@@ -22,6 +24,7 @@ _ROW_GROUP_BYTES = 64 * 1024**2
 _PART_ROWS = 5_000_000
 _PART_BYTES = 256 * 1024**2
 _REJECTS_HELD = 20_000
+_RUNS_HELD = 100_000
 #: A column is dictionary-encoded when at most this share of its values is distinct: otherwise it costs much and saves nothing.
 _DICTIONARY_SHARE = 0.3
 _SAMPLE_ROWS = 20_000
@@ -51,10 +54,16 @@ class TableWriter:
         self._dictionary_columns: list[str] | None = None
         self._rejects: list[Reject] = []
         self._rejects_file: _OpenFile | None = None
+        self._runs = LineRuns()
+        self._lines_file: _OpenFile | None = None
 
-    def write(self, rows: pa.Table) -> None:
-        """Take rows of the table's schema."""
+    def write(self, rows: pa.Table, lines: Positions | None = None) -> None:
+        """Take rows of the table's schema, and the physical lines on which they start, if they have any."""
         self.rows_out += rows.num_rows
+        if lines is not None:
+            self._runs.add(lines)
+            if self._runs.held >= _RUNS_HELD:
+                self._write_lines()
         self._held.append(rows)
         self._held_rows += rows.num_rows
         self._held_bytes += rows.nbytes
@@ -77,6 +86,8 @@ class TableWriter:
             self._next_part()
         if self._rejects:
             self._write_rejects()
+        if self._runs.held:
+            self._write_lines()
         for file in self._files():
             file.close()
 
@@ -85,7 +96,7 @@ class TableWriter:
         return tuple(file.product(self._to) for file in self._files())
 
     def _files(self) -> list["_OpenFile"]:
-        return self._parts + ([self._rejects_file] if self._rejects_file else [])
+        return self._parts + [file for file in (self._rejects_file, self._lines_file) if file]
 
     def _write_row_group(self) -> None:
         table = pa.concat_tables(self._held)
@@ -111,6 +122,11 @@ class TableWriter:
             self._rejects_file = self._open(key, "rejects", REJECT_SCHEMA, ["source", "code", "reason"])
         self._rejects_file.write(rejects_table(self._rejects, self._to.source, self._to.max_raw_chars))
         self._rejects = []
+
+    def _write_lines(self) -> None:
+        if self._lines_file is None:
+            self._lines_file = self._open(f"{self._to.prefix}lines/{self._to.table}.parquet", "lines", LINES_SCHEMA, [])
+        self._lines_file.write(self._runs.take())
 
     def _open(self, key: str, role: Role, schema: pa.Schema, dictionary_columns: list[str]) -> "_OpenFile":
         path = self._objects.enter_context(self._to.store.create(self._to.root, key))
