@@ -28,6 +28,7 @@ def test_a_row_that_breaks_three_rules_is_one_quarantine_row_with_three_reasons(
     assert house.quarantine(result) == [
         {
             "source": "sales.csv",
+            "line": None,
             "row": 2,
             "column": "quantity",
             "code": "contract.below_minimum",
