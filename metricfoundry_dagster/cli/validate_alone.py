@@ -61,9 +61,9 @@ def validate_alone(
 def _judge(table: TableProduct, staged: StagedAlone, contract: Contract, source: str, limits: Limits) -> _Judged:
     if table.error is not None:
         return _Judged(table, None)
-    parts = [file for file in staged.files if file.role == "part" and file.table == table.name]
+    files = [file for file in staged.files if file.table == table.name]
     into = Destination(staged.store, _VALIDATED, source, limits.max_raw_chars)
-    return _Judged(table, validate_table(table, parts, contract, into, limits))
+    return _Judged(table, validate_table(table, files, contract, into, limits))
 
 
 def _document(contract: Contract, tables: list[_Judged], staged: StagedAlone, *, keep_files: bool) -> dict[str, Any]:

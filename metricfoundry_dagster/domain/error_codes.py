@@ -163,7 +163,9 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "csv.unparsable": ErrorCode("row", "the record could not be parsed", "Look at the raw text of the row."),
     "text.invalid_encoding": ErrorCode("row", "the bytes are not valid in the file's encoding", "Save the file as UTF-8."),
-    "text.wrong_type": ErrorCode("row", "the value is not of the type that was asked for", "Mend the value, or ask for another type."),
+    "text.wrong_type": ErrorCode(
+        "row", "the value is not of the type that was asked for", "Mend the value, or ask for another type."
+    ),
     "jsonl.invalid_json": ErrorCode("row", "the line is not valid JSON", "Mend the line."),
     "jsonl.not_an_object": ErrorCode("row", "the line is JSON, but not an object", "Write one JSON object per line."),
     # Rows put aside while validating

@@ -3,7 +3,8 @@
 uploads/    incoming/<datasource>/**                        the drop zone
             datasets/<dataset_id>/source/<filename>         the bytes that we work on
 artifacts/  datasets/<dataset_id>/staged/<attempt>/…        one folder per attempt, written once
-            datasets/<dataset_id>/validated/<attempt>/…
+                <table>/part-00000.parquet …, rejects/<table>.parquet, lines/<table>.parquet
+            datasets/<dataset_id>/validated/<attempt>/…     <table>/part-…, quarantine/<table>.parquet
             datasets/<dataset_id>/manifest/<stage>.json     what the stage published, for readers outside
             datasets/<dataset_id>/manifest/<attempt>/<stage>.json   the same, one for each attempt, written once
 reports/    datasets/<dataset_id>/<attempt>/report.{json,html}

@@ -38,7 +38,7 @@ class Root(StrEnum):
     REPORTS = "reports"
 
 
-Role = Literal["source", "part", "rejects", "quarantine", "report"]
+Role = Literal["source", "part", "rejects", "lines", "quarantine", "report"]
 
 
 @dataclass(frozen=True, slots=True)

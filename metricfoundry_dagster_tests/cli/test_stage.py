@@ -50,7 +50,7 @@ def test_the_document_is_exactly_this(command: Command, folder: Path) -> None:
 def test_the_files_lie_below_the_output_and_nothing_else(command: Command, folder: Path) -> None:
     command("stage", write(folder), "--out", "staged")
     files = sorted(path.relative_to(folder / "staged") for path in (folder / "staged").rglob("*") if path.is_file())
-    assert [str(path) for path in files] == ["people/part-00000.parquet", "rejects/people.parquet"]
+    assert [str(path) for path in files] == ["lines/people.parquet", "people/part-00000.parquet", "rejects/people.parquet"]
     assert not (folder / ".metricfoundry").exists()
 
 

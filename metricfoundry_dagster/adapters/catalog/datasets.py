@@ -1,11 +1,11 @@
 """Datasets and their datasources."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from metricfoundry_dagster.adapters.catalog.database import DatabaseUser, in_chunks
 from metricfoundry_dagster.adapters.catalog.rows import dataset_of, find_dataset, job_of, new_job_row, no_dataset, select_datasets
@@ -22,7 +22,7 @@ class SqlDatasets(DatabaseUser):
     def register(self, new: Sequence[NewDataset], now: datetime) -> list[Dataset]:
         """Register datasets, each with a job in state created; all in one or none.
 
-        A dataset is known by its id, and within its datasource by the address and ETag of its source too.
+        A dataset is known by its id, which for an object that was seen is made of its address and ETag.
 
         Raises:
             ConflictError: `datasource.name_taken` or `datasource.mode_conflict`.
@@ -109,36 +109,28 @@ def _plain(given_name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", given_name).casefold()).strip()
 
 
-def _known_datasets(connection: Connection, new: Sequence[NewDataset]) -> dict[tuple[str, ...], Dataset]:
-    """The datasets that are there already, by id and by datasource and source."""
-    known: dict[tuple[str, ...], Dataset] = {}
-    for chunk in in_chunks(new):
-        same_id = datasets.c.dataset_id.in_([each.dataset_id for each in chunk])
-        same_source = datasets.c.source_digest.in_([source_digest(each.source_uri, each.etag) for each in chunk])
-        for row in connection.execute(select_datasets().where(or_(same_id, same_source))):
-            dataset = dataset_of(row)
-            known |= dict.fromkeys(_keys(dataset), dataset)
+def _known_datasets(connection: Connection, new: Sequence[NewDataset]) -> dict[str, Dataset]:
+    """The datasets that are there already, by id."""
+    known: dict[str, Dataset] = {}
+    for chunk in in_chunks(each.dataset_id for each in new):
+        for row in connection.execute(select_datasets().where(datasets.c.dataset_id.in_(chunk))):
+            known[row.dataset_id] = dataset_of(row)
     return known
 
 
-def _keys(dataset: Dataset | NewDataset) -> Iterable[tuple[str, ...]]:
-    return (dataset.dataset_id,), (dataset.datasource, dataset.source_uri, dataset.etag)
-
-
 def _give_sequences(
-    new: Sequence[NewDataset], known: dict[tuple[str, ...], Dataset], sequences: dict[str, int], now: datetime
+    new: Sequence[NewDataset], known: dict[str, Dataset], sequences: dict[str, int], now: datetime
 ) -> tuple[list[Dataset], list[Dataset]]:
     """All datasets in the order that was asked for, and those of them that are to be added. Raises `sequences`."""
     registered: list[Dataset] = []
     added: list[Dataset] = []
     for each in new:
-        by_id, by_source = _keys(each)
-        dataset = known.get(by_id) or known.get(by_source)
+        dataset = known.get(each.dataset_id)
         if dataset is None:
             sequences[each.datasource] += 1
             dataset = _dataset_from(each, sequences[each.datasource], now)
             added.append(dataset)
-            known |= {by_id: dataset, by_source: dataset}
+            known[each.dataset_id] = dataset
         registered.append(dataset)
     return registered, added
 

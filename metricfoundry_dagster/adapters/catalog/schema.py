@@ -111,7 +111,6 @@ datasets = Table(
     Column("current_attempt", Integer, nullable=False),
     Column("created_at", Moment, nullable=False),
     UniqueConstraint("datasource", "sequence"),
-    UniqueConstraint("datasource", "source_digest"),
 )
 
 jobs = Table(

@@ -44,7 +44,9 @@ def validate_dataset(attempt: Attempt, ports: Ports, progress: Progress, upstrea
     results = [
         pass_table(table, upstream.files("part", table.name))
         if contract is None or table.error is not None
-        else validate_table(table, [file for file in staged.files if file.table == table.name], contract, into, ports.limits, on_rows=on_rows)
+        else validate_table(
+            table, [file for file in staged.files if file.table == table.name], contract, into, ports.limits, on_rows=on_rows
+        )
         for table in staged.tables
     ]
     before = ports.catalog.previous_tables(dataset, Stage.STAGED_PARQUET) or ()

@@ -43,9 +43,9 @@ def validate_table(
 ) -> ValidatedTable:
     """Judge every row of a staged table, batch by batch; write the parts that change, and a quarantine if there are bad rows.
 
-    `files` are what staging wrote of the table: its parts, and where it has lines the file that tells them. Each rule is judged by itself on the rows as they were staged: a row that repeats the key of an earlier one is a
-    repetition even when that one is bad. `on_rows` is told of rows done: each row once, and once more when a key
-    must be unique.
+    `files` are what staging wrote of the table: its parts, and where it has lines the file that tells them. Each rule
+    is judged by itself on the rows as they were staged: a row that repeats the key of an earlier one is a repetition
+    even when that one is bad. `on_rows` is told of rows done: each row once, and once more when a key must be unique.
 
     Raises:
         InternalError: `validation.out_of_balance` when a row is unaccounted for.

@@ -40,10 +40,10 @@ def test_the_same_dataset_again_is_given_back_without_another_job(catalog: Catal
     assert len(catalog.jobs_of(first.dataset_id)) == 1
 
 
-def test_one_source_is_one_dataset_of_a_datasource_whatever_id_it_is_given(catalog: Catalog) -> None:
+def test_one_source_under_another_id_is_another_dataset(catalog: Catalog) -> None:
     first = registered(catalog)
-    other_id = replace(new_dataset("a"), dataset_id="sales--zzzzzzzzzzzzzzzz")
-    assert catalog.register([other_id], NOON) == [first]
+    [other] = catalog.register([replace(new_dataset("a"), dataset_id="sales--zzzzzzzzzzzzzzzz")], NOON)
+    assert (other.source_uri, other.sequence) == (first.source_uri, first.sequence + 1)
 
 
 def test_one_source_may_go_into_two_datasources(catalog: Catalog) -> None:

@@ -80,7 +80,6 @@ def _create_datasets() -> None:
         sa.PrimaryKeyConstraint("number", name="pk_datasets"),
         sa.UniqueConstraint("dataset_id", name="uq_datasets_dataset_id"),
         sa.UniqueConstraint("datasource", "sequence", name="uq_datasets_datasource_sequence"),
-        sa.UniqueConstraint("datasource", "source_digest", name="uq_datasets_datasource_source_digest"),
     )
     op.create_index("ix_datasets_source_digest", "datasets", ["source_digest"])
 
