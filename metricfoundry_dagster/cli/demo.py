@@ -94,6 +94,6 @@ def _print_results(console: Console, ports: Ports, served: Sequence[tuple[Datase
 
 def _print_next_steps(console: Console, incoming: Path) -> None:
     console.print("\nTry, in another terminal:", highlight=False)
-    console.print("  python examples/break_rows.py", incoming / "flights" / "flights.csv", "/tmp/broken.csv", soft_wrap=True)  # noqa: S108
-    console.print(f"  cp /tmp/broken.csv {incoming}/flights/", soft_wrap=True)
+    console.print(f"  python examples/break_rows.py {incoming}/flights/flights.csv broken.csv", soft_wrap=True, highlight=False)
+    console.print(f"  cp broken.csv {incoming}/flights/", soft_wrap=True, highlight=False)
     console.print("  metricfoundry datasets list\n")

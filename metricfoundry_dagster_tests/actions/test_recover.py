@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from metricfoundry_dagster.actions.recover import MAX_DEATHS, recover
-from metricfoundry_dagster.domain.jobs import JobState
+from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.runs import RunState
 from metricfoundry_dagster_tests.embedded import carry, embedded_ports, open_job, register, write_source
@@ -56,7 +56,7 @@ def test_a_dataset_that_kills_its_worker_again_and_again_is_left_to_a_person(por
     """It may be what kills the worker."""
     job = register(ports, write_source(tmp_path))
     deaths = 0
-    successor = job
+    successor: Job | None = job
     while successor is not None:
         recovery = recover(ports, open_job(ports, successor).job, RunState.FAILED)
         assert recovery is not None

@@ -63,7 +63,7 @@ def test_a_dataset_is_found_by_its_datasource(command: Command, people: str) -> 
 
 def test_the_files_have_addresses(command: Command, people: str) -> None:
     files = command("datasets", "files", people, "--json").document["files"]
-    assert {file["role"] for file in files} == {"source", "part", "rejects", "report"}
+    assert {file["role"] for file in files} == {"source", "part", "rejects", "lines", "report"}
     assert all(file["uri"].startswith("file:///") for file in files)
 
 

@@ -69,6 +69,7 @@ def test_five_materializations_with_standard_metadata(ports: Ports, instance: dg
     assert str(described["raw_object"]["dagster/uri"].value).startswith("file:///")
     assert described["staged_parquet"]["dagster/partition_row_count"].value == 3
     schema = described["staged_parquet"]["dagster/column_schema"].value
+    assert isinstance(schema, dg.TableSchema)
     assert [(column.name, column.type) for column in schema.columns] == [
         ("id", "int64"),
         ("name", "string"),
@@ -77,7 +78,8 @@ def test_five_materializations_with_standard_metadata(ports: Ports, instance: dg
     assert "| 1 | Ann | 2.5 |" in str(described["staged_parquet"]["preview"].value)
     assert described["druid_datasource"]["dagster/table_name"].value == "people"
     assert str(described["profile_report"]["report"].value).endswith("/report.html")
-    ledger = described["staged_parquet"]["ledger"].value
+    ledger = described["staged_parquet"]["ledger"]
+    assert isinstance(ledger, dg.TableMetadataValue)
     assert [record.data["rows_in"] for record in ledger.records] == [3]
 
 

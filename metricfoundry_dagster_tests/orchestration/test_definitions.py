@@ -50,7 +50,7 @@ def test_every_asset_is_described_owned_versioned_and_partitioned(definitions: d
 def test_every_asset_has_one_blocking_gate(definitions: dg.Definitions) -> None:
     """What only warns does not block."""
     graph = definitions.resolve_asset_graph()
-    blocking = {}
+    blocking: dict[str, dict[str, bool]] = {}
     for key in graph.asset_check_keys:
         check = graph.get(key)
         blocking.setdefault(key.asset_key.to_user_string(), {})[key.name] = check.blocking

@@ -1,5 +1,6 @@
 """Worker health: a process is known by its id and the moment it started."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,9 +44,8 @@ def test_a_killed_worker_is_not_found_even_as_a_zombie(other_process: subprocess
     """Its parent has not looked after it yet."""
     tags = tags_of(other_process)
     other_process.kill()
-    psutil.wait_procs([psutil.Process(other_process.pid)], timeout=0)
-    while psutil.Process(other_process.pid).status() != psutil.STATUS_ZOMBIE:
-        pass
+    os.waitid(os.P_PID, other_process.pid, os.WEXITED | os.WNOWAIT)
+    assert psutil.Process(other_process.pid).status() == psutil.STATUS_ZOMBIE
     assert health(tags) is WorkerStatus.NOT_FOUND
     assert worker_process(tags) is None
 

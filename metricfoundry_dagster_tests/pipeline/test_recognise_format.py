@@ -27,7 +27,7 @@ def refusal(content: bytes, filename: str = "data.csv") -> str:
 def parquet() -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"a": list(range(100))}), sink)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue().to_pybytes())
 
 
 @pytest.mark.parametrize(
