@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,6 +22,8 @@ def json_text(value: Any) -> str:
         return "{" + ",".join(f"{_quoted(str(key))}:{json_text(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(json_text(item) for item in value) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return _quoted(str(value))  # JSON has no such number
     return json.dumps(value, ensure_ascii=False, default=_as_text)
 
 

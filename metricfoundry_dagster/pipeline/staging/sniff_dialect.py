@@ -174,7 +174,7 @@ def _judge_header(records: list[list[str]]) -> tuple[bool, float]:
     if balance:
         return balance > 0, 0.6 + 0.4 * abs(balance) / max(sum(abs(vote) for vote in votes), 1)
     named = [cell.strip() for cell in first]
-    looks_like_names = all(likely_kind(cell) in (Kind.TEXT, Kind.NULL) for cell in named) and any(named)
+    looks_like_names = any(named) and not any(cell and _TYPED_FIELD.fullmatch(cell) for cell in named)
     repeated = any(cell and any(record[number].strip() == cell for record in body) for number, cell in enumerate(named))
     distinct = len(set(named)) == len(named)
     return looks_like_names and distinct and not repeated, 0.6

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metricfoundry_dagster.pipeline.staging.cut_records import RecordCutter
+from metricfoundry_dagster.pipeline.staging.rejects import Reject
 
 Records = list[tuple[int, bytes]]
 Faults = list[tuple[int, str, bytes]]
@@ -91,7 +92,7 @@ def test_a_record_above_the_bound_is_rejected_by_its_first_line() -> None:
 
 def test_a_line_without_end_is_dropped_in_bounded_memory() -> None:
     cutter = RecordCutter(delimiter=",", quote='"', max_record_bytes=100)
-    rejects = []
+    rejects: list[Reject] = []
     for _ in range(1000):
         block = cutter.cut(b"x" * 1000, final=False)
         rejects += block.rejects

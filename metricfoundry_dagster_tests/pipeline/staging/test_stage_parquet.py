@@ -76,6 +76,7 @@ def test_nested_values_become_json() -> None:
     assert staged_column(pa.array([{"x": 1, "y": [True, None]}, None])) == ("string", ['{"x":1,"y":[true,null]}', None])
     assert staged_column(pa.array([[decimal.Decimal("1.10")], []])) == ("string", ['["1.10"]', "[]"])
     assert staged_column(pa.array([[date(2024, 1, 1)], [None]])) == ("string", ['["2024-01-01"]', "[null]"])
+    assert staged_column(pa.array([[float("nan"), float("-inf")]])) == ("string", ['["nan","-inf"]'])
     assert staged_column(pa.array([[b"\x00\xff"]])) == ("string", ['["AP8="]'])
     assert staged_column(pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))) == ("string", ['[["k",1]]'])
 
