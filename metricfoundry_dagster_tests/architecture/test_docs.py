@@ -33,6 +33,13 @@ def test_links_to_files_resolve(document: Path) -> None:
     assert [target for target in targets if target and not (document.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize(("folder", "index"), [("guide", "index.md"), ("decisions", "README.md")])
+def test_every_page_is_in_its_index(folder: str, index: str) -> None:
+    path = ROOT / "docs" / folder / index
+    listed = set(LINK.findall(path.read_text("utf-8")))
+    assert {page.name for page in path.parent.glob("*.md") if page != path} - listed == set()
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_every_command_and_option_exists(document: Path, command_line: Any) -> None:
     wrong = [" ".join(words) for words in _commands(document, "metricfoundry") if not _is_known(command_line, words[1:])]
