@@ -28,6 +28,7 @@ _TOKEN_VARIABLE = "METRICFOUNDRY_UP_TOKEN"  # noqa: S105 - names a variable, hol
 _READY_TIMEOUT_SECONDS = 180
 _STOP_TIMEOUT_SECONDS = 10
 _MAX_RESTARTS = 10
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(slots=True)
@@ -145,9 +146,12 @@ class Supervisor:
 
 @contextmanager
 def supervised(settings: Settings, port: int) -> Iterator[Supervisor]:
-    """Start an instance, give it, and stop it whatever happens. SIGTERM and SIGHUP end it like Ctrl-C."""
+    """Start an instance, give it, and stop it whatever happens. SIGTERM and SIGHUP end it like Ctrl-C.
+
+    SIGINT is handled here too: a shell that starts a command in the background lets it ignore that signal.
+    """
     supervisor = Supervisor(settings, port)
-    earlier = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    earlier = {number: signal.signal(number, _interrupt) for number in _ENDING_SIGNALS}
     try:
         supervisor.start()
         yield supervisor
@@ -161,7 +165,7 @@ def supervised(settings: Settings, port: int) -> Iterator[Supervisor]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    earlier = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    earlier = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING_SIGNALS}
     try:
         yield
     finally:
