@@ -81,7 +81,7 @@ def _print_results(console: Console, ports: Ports, served: Sequence[tuple[Datase
         if job.state is not JobState.COMPLETED and job.error is not None:
             console.print(f"  {job.error.message} {job.error.hint}", markup=False)
     answer = ports.engine.query(_QUERY, max_rows=10)
-    console.print(f"\nmetricfoundry query '{_QUERY}'", markup=False, highlight=False)
+    console.print(f"\nmetricfoundry query '{_QUERY}'", markup=False, highlight=False, soft_wrap=True)
     for row in answer.rows:
         console.print("  " + "  ".join(f"{name} {value}" for name, value in zip(answer.columns, row, strict=True)))
     console.print()
