@@ -98,7 +98,9 @@ class Block:
         return self._with(self.starts[keep], self.stops[keep])
 
     def first(self, count: int) -> "Block":
-        """The same block with at most its first records."""
+        """A block with at most the first records of this one; this one, if it has no more."""
+        if self.record_count <= count:
+            return self
         return self._with(self.starts[:count], self.stops[:count])
 
     def _with(self, starts: Positions, stops: Positions) -> "Block":

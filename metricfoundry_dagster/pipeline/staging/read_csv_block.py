@@ -5,6 +5,8 @@ value that does not fit, a spelled-out null) goes to the second look, which read
 Either way rows and rejects together are the records that the cutter counted.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,17 +39,28 @@ class _MisfitError(Exception):
     """The quick look does not suffice."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The columns of `block` as texts, and the rejects that were records of `source` beside it."""
+
+    source: Block
+    block: Block
+    columns: list[pa.Array]
+    rejects: list[Reject]
+
+
 class CsvBlockReader:
     """Reads blocks under `columns`, whose kinds it widens when values ask for it."""
 
     def __init__(self, recipe: Recipe, columns: list[TypedColumn]) -> None:
         self.columns = columns
         self._delimiter, self._quote = recipe.delimiter, recipe.quote
+        self._looked_at: _Texts | None = None
 
     def look(self, block: Block) -> None:
-        """Learn the kinds of the columns from a first block."""
-        texts, _rejects, _block = self._texts(*_decodable(block))
-        self._widen(texts)
+        """Learn the kinds of the columns from a first block. When it is read next, that costs little."""
+        self._looked_at = self._texts(block)
+        self._widen(self._looked_at.columns)
 
     def read(self, block: Block) -> Rows:
         """The typed rows of a block.
@@ -56,10 +69,15 @@ class CsvBlockReader:
             TooNarrowError: the kinds of some columns have been widened; rows read before do not fit them.
             InternalError: `staging.out_of_balance`, the parser and the cutter disagree.
         """
+        looked_at, self._looked_at = self._looked_at, None
+        if looked_at is not None and looked_at.source is block:
+            return self._typed(looked_at)
         try:
             return self._quick_look(block)
         except (pa.ArrowInvalid, _MisfitError):
-            return self._second_look(block)
+            texts = self._texts(block)
+            self._widen_or_signal(texts.columns)
+            return self._typed(texts)
 
     def _quick_look(self, block: Block) -> Rows:
         text = block.text()
@@ -109,11 +127,11 @@ class CsvBlockReader:
         if any(count_odd_texts(array, self._delimiter) for array in found):
             raise _MisfitError
 
-    def _second_look(self, block: Block) -> Rows:
-        texts, rejects, block = self._texts(*_decodable(block))
-        self._widen_or_signal(texts)
-        arrays, unfitting = [], np.zeros(len(texts[0]), np.bool_)
-        for column, array in zip(self.columns, texts, strict=True):
+    def _typed(self, texts: _Texts) -> Rows:
+        """The texts under the kinds of their columns, by our own rules."""
+        block, rejects = texts.block, texts.rejects
+        arrays, unfitting = [], np.zeros(block.record_count, np.bool_)
+        for column, array in zip(self.columns, texts.columns, strict=True):
             if not column.fixed or column.is_text:
                 arrays.append(convert(array, column.kind))
                 continue
@@ -128,15 +146,15 @@ class CsvBlockReader:
             table = table.filter(pa.array(~unfitting))
         return Rows(table, rejects)
 
-    def _texts(self, block: Block, rejects: list[Reject]) -> tuple[list[pa.Array], list[Reject], Block]:
-        """All columns as texts, and the records that are in them."""
+    def _texts(self, source: Block) -> _Texts:
+        block, rejects = _decodable(source)
         table, bad = self._parse(block.text(), [pa.string()] * len(self.columns))
         if table.num_rows + len(bad) != block.record_count:
             message = f"{block.record_count} records were counted, {table.num_rows} rows and {len(bad)} bad ones were read"
             raise InternalError("staging.out_of_balance", message)
-        rejects = rejects + _ragged(block, bad, len(self.columns))
+        rejects += _ragged(block, bad, len(self.columns))
         rest = block.without([number for number, _fields in bad]) if bad else block
-        return [_array(column) for column in table.columns], rejects, rest
+        return _Texts(source, rest, [_array(column) for column in table.columns], rejects)
 
     def _widen_or_signal(self, texts: list[pa.Array]) -> None:
         """Widen the kinds to these texts, and signal it when the rows before were written in another type."""

@@ -20,7 +20,7 @@ DELIMITERS = (",", "\t", ";", "|")
 _SAMPLE_BYTES = 64 * 1024
 _SAMPLE_RECORDS = 300
 _SAMPLE_COLUMNS = 200
-_HEADER_RECORDS = 30
+_HEADER_RECORDS = 20
 _SAMPLE_FIELD_CHARS = 100_000  # the csv module takes no field above 128 KiB
 #: Dialects this close in consistency are told apart by what their fields hold.
 _CLOSE = 0.05
@@ -182,7 +182,7 @@ def _judge_header(records: list[list[str]]) -> tuple[bool, float]:
 
 def _vote(cell: str, below: list[str]) -> int:
     """1 when a cell stands apart from the cells below it, -1 when it is one of them, 0 when it says nothing."""
-    kind = join(*(likely_kind(text) for text in below))
+    kind = join(*{likely_kind(text) for text in below})
     if kind in (Kind.NULL, Kind.TEXT) or not cell.strip():
         return 0
     own = likely_kind(cell)

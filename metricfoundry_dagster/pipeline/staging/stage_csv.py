@@ -4,14 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.csv as pa_csv
-
 from metricfoundry_dagster.domain.errors import Place, UserError
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import ProductFile, TableProduct
 from metricfoundry_dagster.domain.recipes import Recipe
-from metricfoundry_dagster.pipeline.recognise_format import UTF8_BOM
 from metricfoundry_dagster.pipeline.staging.column_names import safe_names
 from metricfoundry_dagster.pipeline.staging.cut_records import Block, RecordCutter
 from metricfoundry_dagster.pipeline.staging.read_csv_block import CsvBlockReader
@@ -95,10 +91,10 @@ class CsvFile:
     def _columns_of(self, record: bytes, line: int) -> list[TypedColumn]:
         place = Place(file=self._filename, line=line)
         try:
-            record.decode()
+            text = record.decode()
         except UnicodeDecodeError as error:
             raise UserError("csv.undecodable", "the first record is not UTF-8", place=place) from error
-        fields = fields_of(record, self._recipe)
+        fields = fields_of(text, self._recipe.delimiter, self._recipe.quote)
         if len(fields) > self._limits.max_columns:
             message = f"the first record has {len(fields)} columns, {self._limits.max_columns} are allowed"
             raise UserError("csv.too_many_columns", message, place=place)
@@ -107,15 +103,22 @@ class CsvFile:
         return [TypedColumn(name, field) for name, field in zip(safe_names(fields), fields, strict=True)]
 
 
-def fields_of(record: bytes, recipe: Recipe) -> list[str]:
-    """The fields of one well-formed record as texts; empty ones are empty."""
-    table = pa_csv.read_csv(
-        pa.py_buffer(UTF8_BOM + record + b"\n"),  # the parser takes one mark away, be it ours
-        # The record as the header of nothing: so every field is a text.
-        read_options=pa_csv.ReadOptions(use_threads=False, block_size=len(record) + 1024),
-        parse_options=pa_csv.ParseOptions(delimiter=recipe.delimiter, quote_char=recipe.quote or False),
-    )
-    return list(table.column_names)
+def fields_of(record: str, delimiter: str, quote: str | None) -> list[str]:
+    """The fields of one well-formed record."""
+    fields, start = [], 0
+    while True:
+        if quote is not None and record.startswith(quote, start):
+            end = start + 1
+            while record.startswith(quote, end := record.index(quote, end) + 1):
+                end += 1  # a doubled quote, and on behind it
+            fields.append(record[start + 1 : end - 1].replace(quote + quote, quote))
+        else:
+            end = record.find(delimiter, start)
+            end = len(record) if end < 0 else end
+            fields.append(record[start:end])
+        if end == len(record):
+            return fields
+        start = end + 1
 
 
 def _without_header(blocks: Iterator[Block]) -> Iterator[Block]:

@@ -40,6 +40,7 @@ class Kind(StrEnum):
 NULL_SPELLINGS = ("", "NA", "N/A", "null", "NULL", "None", "NaN", "nan", "\\N")
 #: From here on float64 does not hold every integer.
 EXACT_FLOAT_LIMIT = 2**53
+_FEW_TEXTS = 500
 NUMERIC = frozenset({Kind.INT, Kind.BIG, Kind.FLOAT})
 
 _TYPES: dict[Kind, pa.DataType] = {
@@ -80,6 +81,8 @@ _PATTERNS = (
     (Kind.ZONED, _ZONED),
 )
 _COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _PATTERNS)
+_KINDS_BY_GROUP: dict[str | None, Kind] = {str(kind): kind for kind, _pattern in _PATTERNS}
+_TYPED = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS))
 #: What a person who asks for a type also means by it: leading zeros, and a plus before a float.
 _LOOSE_PATTERNS = {Kind.INT: r"^-?[0-9]+$", Kind.FLOAT: r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|" + _INFINITE}
 
@@ -105,6 +108,8 @@ def kind_of(texts: pa.Array) -> Kind:
         return Kind.NULL
     if likely_kind(texts[pc.index(pc.is_valid(texts), True).as_py()].as_py()) is Kind.TEXT:
         return Kind.TEXT  # most columns of text end here
+    if len(texts) <= _FEW_TEXTS:
+        return _kind_of_few(texts)
     values = pc.unique(trimmed(texts)).drop_null()
     if not len(values):
         return Kind.NULL
@@ -118,9 +123,7 @@ def kind_of(texts: pa.Array) -> Kind:
 def likely_kind(text: str) -> Kind:
     """The kind that one text looks like, cheaply; `kind_of` may still find that it cannot be held."""
     bare = text.strip(_BLANKS)
-    if bare in NULL_SPELLINGS:
-        return Kind.NULL
-    return next((kind for kind, pattern in _COMPILED if pattern.fullmatch(bare)), Kind.TEXT)
+    return Kind.NULL if bare in NULL_SPELLINGS else _kind_by_pattern(bare)
 
 
 def trimmed(texts: pa.Array) -> pa.Array:
@@ -195,6 +198,18 @@ def _join(one: Kind, other: Kind) -> Kind:
     if one is Kind.NULL:
         return other
     return _WIDER.get(frozenset({one, other}), Kind.TEXT)
+
+
+def _kind_by_pattern(bare: str) -> Kind:
+    match = _TYPED.fullmatch(bare)
+    return _KINDS_BY_GROUP[match.lastgroup] if match else Kind.TEXT
+
+
+def _kind_of_few(texts: pa.Array) -> Kind:
+    """The same, one by one: so few are gone through before a vector has begun."""
+    bare = {text.strip(_BLANKS) for text in texts.to_pylist() if text is not None}.difference(NULL_SPELLINGS)
+    kind = join(*{_kind_by_pattern(text) for text in bare})
+    return kind if kind in (Kind.NULL, Kind.TEXT) else _proved(pa.array(list(bare), pa.string()), kind)
 
 
 def _proved(values: pa.Array, kind: Kind) -> Kind:

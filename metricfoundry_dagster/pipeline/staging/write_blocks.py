@@ -6,6 +6,7 @@ file is only looked through, so that the next pass knows the types of the whole 
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -42,12 +43,11 @@ def write_blocks(open_blocks: OpenBlocks, reader: BlockReader, destination: Dest
 
     Ends because kinds only widen; after rows have been lost once, one more pass suffices.
     """
-    with open_blocks() as blocks:
-        first = next(filter(_has_records, blocks), None)
-    if first is not None:
-        reader.look(first.first(_FIRST_LOOK_RECORDS))
+    looked = False
     while True:
-        with open_blocks() as blocks:
+        with open_blocks() as opened:
+            blocks = opened if looked else _looked_at(opened, reader)
+            looked = True
             try:
                 return _write(blocks, reader, destination)
             except TooNarrowError as signal:
@@ -56,6 +56,17 @@ def write_blocks(open_blocks: OpenBlocks, reader: BlockReader, destination: Dest
                 for block in filter(_has_records, blocks):
                     with suppress(TooNarrowError):
                         reader.read(block)
+
+
+def _looked_at(blocks: Iterator[Block], reader: BlockReader) -> Iterator[Block]:
+    """All the blocks, after the reader has had its first look."""
+    leading = []
+    for block in blocks:
+        leading.append(block)
+        if _has_records(block):
+            reader.look(block.first(_FIRST_LOOK_RECORDS))
+            break
+    return chain(leading, blocks)
 
 
 def _write(blocks: Iterable[Block], reader: BlockReader, destination: Destination) -> Written:
