@@ -118,6 +118,7 @@ DIRTY = st.lists(st.sampled_from([b"a", b",", b'"', b"\n", b"\r", b'"\n', b',"',
 @example(b'"a,b"a\n', 1, 4)
 @example(b'""aa\n', 1, 4)
 @example(b"abcdefgh\r\nx", 9, 4)
+@example(b"abcdefgh\rx\n", 9, 4)
 def test_where_chunks_end_changes_nothing(data: bytes, chunk_bytes: int, max_record_bytes: int) -> None:
     assert cut(data, chunk_bytes=chunk_bytes, max_record_bytes=max_record_bytes) == cut(data, max_record_bytes=max_record_bytes)
 

@@ -8,10 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from metricfoundry_dagster.domain.errors import UserError
+from metricfoundry_dagster.domain.errors import InternalError, UserError
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import Root
+from metricfoundry_dagster.domain.recipes import Recipe
+from metricfoundry_dagster.pipeline.staging.cut_records import Block, RecordCutter
+from metricfoundry_dagster.pipeline.staging.read_csv_block import CsvBlockReader
 from metricfoundry_dagster.pipeline.staging.stage_file import stage_file
+from metricfoundry_dagster.pipeline.staging.text_kinds import Kind
+from metricfoundry_dagster.pipeline.staging.typed_columns import TypedColumn
 from metricfoundry_dagster_tests.fakes.memory_store import MemoryStore
 from metricfoundry_dagster_tests.pipeline.staging.stage_bytes import CSV, refusal, stage
 
@@ -87,6 +92,16 @@ def test_a_mark_inside_the_file_is_a_value(block_bytes: int) -> None:
     staged = stage("\ufeffa\n\ufeffx\ny\n\ufeffz\n", block_bytes=block_bytes, **CSV)
     assert staged.table.column_names == ["a"]
     assert staged.column("a") == ["\ufeffx", "y", "\ufeffz"]
+
+
+def test_a_parser_that_disagrees_with_the_count_stops_everything() -> None:
+    """A block that claims fewer records than the parser finds in it."""
+    block = RecordCutter(delimiter=",", quote='"', max_record_bytes=100).cut(b"1\n2\n3\n", final=True)
+    wrong = Block(block._marks, block.starts[[0, 2]], block.stops[[1, 2]], first_line=1, rejects=())
+    reader = CsvBlockReader(Recipe("csv"), [TypedColumn("a", "a", Kind.INT)])
+    with pytest.raises(InternalError) as caught:
+        reader.read(wrong)
+    assert caught.value.code == "staging.out_of_balance"
 
 
 def test_a_nul_byte_is_a_value() -> None:

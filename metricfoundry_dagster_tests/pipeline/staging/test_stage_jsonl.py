@@ -46,6 +46,22 @@ def test_bad_lines_are_rejects_with_their_lines(block_bytes: int) -> None:
     assert staged.rejects[1]["raw"] == "[1]"
 
 
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b'{"a":"\xff"}', "text.invalid_encoding"),
+        (b'{"a":"x"}{"a":"y"}', "jsonl.invalid_json"),
+        (b'{"a":"x","a":"y"}', "jsonl.invalid_json"),
+        (b'["a"]', "jsonl.not_an_object"),
+        (b'{"a":"x"},', "jsonl.invalid_json"),
+    ],
+)
+def test_one_bad_line_among_good_ones_is_seen(line: bytes, code: str) -> None:
+    staged = stage(b'{"a":"1"}\n' * 3000 + line + b"\n" + b'{"a":"2"}\n', "t.jsonl", block_bytes=16_000)
+    assert len(staged.table) == 3001
+    assert staged.reject_codes() == [(3001, code)]
+
+
 def test_an_object_over_two_lines_is_two_bad_lines_even_if_the_count_is_right() -> None:
     """The parser would read one object from two lines and two from another: as many rows as lines."""
     staged = stage('{"a":1}\n{"a":\n2}\n{"a":3}{"a":4}\n', "t.jsonl")

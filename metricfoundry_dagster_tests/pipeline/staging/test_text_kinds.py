@@ -34,6 +34,9 @@ def converted(texts: list[str | None]) -> list[Any]:
     [
         ("12", Kind.INT),
         ("-0", Kind.INT),
+        ("9007199254740991", Kind.INT),
+        ("9007199254740992", Kind.BIG),
+        ("-9007199254740992", Kind.BIG),
         ("9223372036854775807", Kind.BIG),
         ("9223372036854775808", Kind.TEXT),
         ("00123", Kind.TEXT),
@@ -72,6 +75,17 @@ def test_mixtures_widen_only_where_nothing_is_lost() -> None:
     assert kind("true", "1") is Kind.TEXT
     assert kind(None, "1", "NA", "") is Kind.INT
     assert kind(None) is Kind.NULL
+
+
+def test_kinds_join() -> None:
+    assert join(Kind.INT, Kind.BIG) is Kind.BIG
+    assert join(Kind.INT, Kind.FLOAT) is Kind.FLOAT
+    assert join(Kind.BIG, Kind.FLOAT) is Kind.TEXT
+    assert join(Kind.INT, Kind.BIG, Kind.FLOAT) is Kind.TEXT
+    assert join(Kind.DATE, Kind.TIME) is Kind.TIME
+    assert join(Kind.TIME, Kind.ZONED) is Kind.TEXT
+    assert join(Kind.NULL, Kind.BOOL) is Kind.BOOL
+    assert join() is Kind.NULL
 
 
 def test_values_convert_to_what_they_say() -> None:
