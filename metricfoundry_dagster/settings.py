@@ -112,11 +112,8 @@ class Settings(BaseSettings):
     """Seconds before the first such try; the wait doubles each time and is spread by chance."""
     port: Annotated[int, Field(ge=1, le=65_535)] = 3000
     """Port of the web interface on this machine."""
-    dagster_url: str = Field(
-        default_factory=lambda earlier: f"http://127.0.0.1:{earlier['port']}",
-        json_schema_extra={"shown": "http://127.0.0.1:<port>"},
-    )
-    """Address of Dagster's web server, to which runs are submitted when it answers."""
+    dagster_url: str | None = None
+    """Address of Dagster's web server, to which runs are submitted when it answers; without it that of a running `up`."""
 
     @field_validator("home", "contracts_dir")
     @classmethod

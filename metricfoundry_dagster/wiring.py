@@ -120,12 +120,12 @@ def tidy_directory_store(directory: Path) -> None:
         (directory / TEMPORARY_FOLDER).rmdir()
 
 
-def dagster_answers(settings: Settings) -> bool:
-    """Whether Dagster's web server answers at its address."""
+def find_dagster(settings: Settings) -> tuple[str | None, bool]:
+    """Where the web server of this home should be, None when nothing says so, and whether it answers there."""
     from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
 
     runs = DagsterRuns(url=settings.dagster_url, home=settings.home, max_concurrent_runs=settings.max_concurrent_runs)
-    return runs.is_answering()
+    return runs.url, runs.is_answering()
 
 
 def prepare_dagster(settings: Settings) -> tuple[Path, Path]:

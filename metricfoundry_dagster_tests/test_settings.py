@@ -31,10 +31,8 @@ def test_everything_has_a_default_below_the_working_directory(tmp_path: Path) ->
 
 def test_defaults_follow_the_settings_they_hang_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICFOUNDRY_HOME", "elsewhere")
-    monkeypatch.setenv("METRICFOUNDRY_PORT", "4000")
     settings = load_settings()
     assert settings.reports_root == str(tmp_path / "elsewhere/store/reports")
-    assert settings.dagster_url == "http://127.0.0.1:4000"
 
 
 def test_a_root_may_be_a_url(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,14 +15,14 @@ from metricfoundry_dagster.wiring import (
     build_directory_store,
     build_ports,
     build_store,
-    dagster_answers,
+    find_dagster,
 )
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Everything below one directory, with a limit that is not the default."""
-    return Settings(home=tmp_path / "state", source_roots=(tmp_path / "allowed",), max_columns=7, port=1)
+    return Settings(home=tmp_path / "state", source_roots=(str(tmp_path / "allowed"),), max_columns=7, port=1)
 
 
 def test_importing_it_reaches_for_nothing() -> None:
@@ -84,4 +84,6 @@ def test_a_directory_can_be_a_store_of_its_own(tmp_path: Path) -> None:
 
 
 def test_nobody_answers_where_no_dagster_is(settings: Settings) -> None:
-    assert not dagster_answers(settings)
+    assert find_dagster(settings) == (None, False)
+    named = settings.model_copy(update={"dagster_url": "http://127.0.0.1:1/"})
+    assert find_dagster(named) == ("http://127.0.0.1:1", False)

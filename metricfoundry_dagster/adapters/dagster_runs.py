@@ -4,7 +4,6 @@ Speaks to Dagster over the wire and by processes only. The process outlives its 
 because a terminal was closed.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import requests
 
 from metricfoundry_dagster.adapters.dagster_home import prepare_dagster_home
+from metricfoundry_dagster.adapters.instance_record import url_of_instance
 from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.jobs import Job
 from metricfoundry_dagster.ports.runs import JOB_ID_TAG, RunState
@@ -53,10 +53,10 @@ _STATES = {
 
 
 class DagsterRuns:
-    """Implements `Runs`. `home` is the directory of all state, `url` where the web server is unless `up` says otherwise."""
+    """Implements `Runs`. `home` is the directory of all state, `url` the web server that was named, if any."""
 
-    def __init__(self, *, url: str, home: Path, max_concurrent_runs: int) -> None:
-        self._url = _url_of_instance(home) or url.rstrip("/")
+    def __init__(self, *, url: str | None, home: Path, max_concurrent_runs: int) -> None:
+        self._named_url = url.rstrip("/") if url else None
         self._home = home
         self._max_concurrent_runs = max_concurrent_runs
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -84,10 +84,18 @@ class DagsterRuns:
             return RunState.UNKNOWN
         return _STATES.get(answer["status"], RunState.WAITING)
 
+    @property
+    def url(self) -> str | None:
+        """Where the web server of this home should answer; None when it has none. `up` may come and go meanwhile."""
+        return self._named_url or url_of_instance(self._home)
+
     def is_answering(self) -> bool:
         """Whether a Dagster web server answers at the address."""
+        url = self.url
+        if url is None:
+            return False
         try:
-            answer = requests.get(f"{self._url}/server_info", timeout=_PROBE_TIMEOUT_SECONDS)
+            answer = requests.get(f"{url}/server_info", timeout=_PROBE_TIMEOUT_SECONDS)
             return answer.ok and "dagster_version" in answer.json()
         except (requests.RequestException, ValueError):
             return False
@@ -109,13 +117,15 @@ class DagsterRuns:
         return str(answer["run"]["runId"])
 
     def _ask(self, query: str, variables: Mapping[str, Any]) -> Any:
-        body = {"query": query, "variables": variables}
+        url, body = self.url, {"query": query, "variables": variables}
+        if url is None:
+            raise WorldError("dagster.unreachable", f"Dagster of {self._home} has stopped")
         try:
-            answer = requests.post(f"{self._url}/graphql", json=body, timeout=_TIMEOUT_SECONDS)
+            answer = requests.post(f"{url}/graphql", json=body, timeout=_TIMEOUT_SECONDS)
             answer.raise_for_status()
             document = answer.json()
         except (requests.RequestException, ValueError) as error:
-            raise WorldError("dagster.unreachable", f"Dagster at {self._url} did not answer: {error}") from error
+            raise WorldError("dagster.unreachable", f"Dagster at {url} did not answer: {error}") from error
         if document.get("errors"):
             raise WorldError("dagster.refused", f"Dagster refused: {document['errors'][0]['message']}")
         return document["data"]
@@ -136,14 +146,6 @@ class DagsterRuns:
                 env=environment,
             )
         return run_id
-
-
-def _url_of_instance(home: Path) -> str | None:
-    """The address that a running `up` of this home noted, which may have been given another port than the setting's."""
-    try:
-        return str(json.loads((home / "up.json").read_text())["url"])
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _ended(return_code: int) -> RunState:

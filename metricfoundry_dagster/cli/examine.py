@@ -14,7 +14,7 @@ from metricfoundry_dagster.domain.errors import MetricFoundryError
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.pipeline.read_contract import read_contract
 from metricfoundry_dagster.settings import Settings, unknown_variables
-from metricfoundry_dagster.wiring import build_catalog, build_contracts, build_store, dagster_answers
+from metricfoundry_dagster.wiring import build_catalog, build_contracts, build_store, find_dagster
 
 _LIBRARIES = ("metricfoundry-dagster", "dagster", "polars", "duckdb", "pyarrow", "pandera", "sqlalchemy")
 _SCARCE_BYTES = 5 * 1024**3
@@ -109,13 +109,15 @@ def _roots(settings: Settings) -> Iterator[Check]:
 
 
 def _dagster(settings: Settings) -> Iterator[Check]:
-    if dagster_answers(settings):
-        yield Check("dagster", "ok", f"answers at {settings.dagster_url}")
-    elif "dagster_url" in settings.model_fields_set:
-        next_step = "Start it, or unset METRICFOUNDRY_DAGSTER_URL."
-        yield Check("dagster", "failed", f"does not answer at {settings.dagster_url}", next_step, WORLD)
+    url, answers = find_dagster(settings)
+    if answers:
+        yield Check("dagster", "ok", f"answers at {url}")
+    elif settings.dagster_url:
+        yield Check("dagster", "failed", f"does not answer at {url}", "Start it, or unset METRICFOUNDRY_DAGSTER_URL.", WORLD)
+    elif url:
+        yield Check("dagster", "warning", f"`up` runs, but does not answer at {url} yet", "Wait a moment, or look at its logs.")
     else:
-        detail = f"not running at {settings.dagster_url}; `ingest` works without it"
+        detail = f"not running on {settings.home}; `ingest` works without it"
         yield Check("dagster", "warning", detail, "Start it with `metricfoundry up` to watch the drop zone.")
 
 
