@@ -67,11 +67,10 @@ class Settings(BaseSettings):
     """SQLAlchemy URL of the catalog: SQLite, or `postgresql://user:password@host:5432/database`."""
     contracts_dir: Annotated[Path, Field(validate_default=True, json_schema_extra={"shown": "./contracts"})] = Path("contracts")
     """Directory of contracts: `<datasource>.yaml` in it is the contract of that datasource."""
-    source_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
-        default_factory=lambda earlier: (Path.cwd(), earlier["home"]),
-        json_schema_extra={"shown": "<working directory>:<home>"},
+    source_roots: Annotated[tuple[str, ...], NoDecode] = Field(
+        default_factory=lambda earlier: (earlier["uploads_root"],), json_schema_extra={"shown": "<uploads_root>"}
     )
-    """Directories in which local files must lie that a remote request names, separated as in PATH."""
+    """Directories and URL prefixes below which a source must lie that a remote request names, separated by commas."""
 
     max_file_bytes: Count = _LIMITS.max_file_bytes
     """Largest file that is taken, in bytes as it came."""
@@ -122,18 +121,23 @@ class Settings(BaseSettings):
 
     @field_validator("source_roots", mode="before")
     @classmethod
-    def _split_path_list(cls, value: object) -> object:
-        return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+    def _split_list(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("source_roots")
     @classmethod
-    def _make_roots_absolute(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(path.expanduser().absolute() for path in paths)
+    def _make_roots_absolute(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_absolute(root) for root in roots)
 
     @field_validator("uploads_root", "artifacts_root", "reports_root")
     @classmethod
     def _make_directory_absolute(cls, root: str) -> str:
-        return root if "://" in root else str(Path(root).expanduser().absolute())
+        return _absolute(root)
+
+
+def _absolute(root: str) -> str:
+    """A directory as an absolute path; a URL as it is."""
+    return root if "://" in root else str(Path(root).expanduser().absolute())
 
 
 def load_settings() -> Settings:

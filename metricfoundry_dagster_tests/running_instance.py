@@ -20,8 +20,8 @@ import requests
 from metricfoundry_dagster.domain.jobs import Job
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.catalog import DatasetFilter
-from metricfoundry_dagster.settings import Settings
 from metricfoundry_dagster.wiring import build_ports
+from metricfoundry_dagster_tests.embedded import embedded_settings
 
 _TIMEOUT_SECONDS = 120
 
@@ -33,7 +33,7 @@ class RunningInstance:
         self.folder = folder
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.settings = Settings(home=folder / "home", contracts_dir=folder / "contracts", source_roots=(folder,), port=self.port)
+        self.settings = embedded_settings(folder).model_copy(update={"port": self.port})
         self.incoming = Path(self.settings.uploads_root) / "incoming"
         self._command = command or ("up",)
         self._ports: Ports | None = None
@@ -85,6 +85,7 @@ class RunningInstance:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another command on the same instance."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         return subprocess.run(
             [sys.executable, "-m", "metricfoundry_dagster.cli.main", *arguments],
             env=self.environment(),

@@ -1,6 +1,5 @@
 """Settings come from the environment alone, are checked whole, and never show a secret."""
 
-import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -25,7 +24,7 @@ def test_everything_has_a_default_below_the_working_directory(tmp_path: Path) ->
     assert settings.uploads_root == str(tmp_path / ".metricfoundry/store/uploads")
     assert settings.database_url == f"sqlite:///{tmp_path}/.metricfoundry/catalog.db"
     assert settings.contracts_dir == tmp_path / "contracts"
-    assert settings.source_roots == (tmp_path, tmp_path / ".metricfoundry")
+    assert settings.source_roots == (settings.uploads_root,)
     assert build_limits(settings) == Limits()
 
 
@@ -46,9 +45,9 @@ def test_a_relative_root_is_made_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert load_settings().uploads_root == str(tmp_path / "drop")
 
 
-def test_source_roots_are_separated_as_in_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("METRICFOUNDRY_SOURCE_ROOTS", os.pathsep.join(["/srv/in", "data"]))
-    assert load_settings().source_roots == (Path("/srv/in"), tmp_path / "data")
+def test_source_roots_are_directories_and_urls_separated_by_commas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICFOUNDRY_SOURCE_ROOTS", "/srv/in, data,s3://bucket/in")
+    assert load_settings().source_roots == ("/srv/in", str(tmp_path / "data"), "s3://bucket/in")
 
 
 def test_an_env_file_is_read_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,13 +28,16 @@ REMOTE_SCHEMES = frozenset({"s3", "gs", "abfs", "memory"})
 class FsspecSources:
     """Implements `ports.sources.Sources`.
 
-    With `source_roots` only local files below one of them may be read, after every link is resolved; None allows
-    all that the process may read.
+    With `source_roots`, directories and URLs, only what lies below one of them may be read, local files after every
+    link is resolved; None allows all that the process may read.
     """
 
-    def __init__(self, *, s3: S3Options | None = None, source_roots: Sequence[Path] | None = None) -> None:
+    def __init__(self, *, s3: S3Options | None = None, source_roots: Sequence[str] | None = None) -> None:
         self._s3 = s3 or S3Options()
-        self._source_roots = None if source_roots is None else [root.resolve() for root in source_roots]
+        self._is_restricted = source_roots is not None
+        roots = source_roots or ()
+        self._local_roots = [local_path(root).resolve() for root in roots if scheme_of(root) == "file"]
+        self._remote_roots = [_remote_uri(root).rstrip("/") + "/" for root in roots if scheme_of(root) != "file"]
 
     def stat(self, uri: str) -> ObjectInfo:
         """As the port says. The URI given back is absolute, with links among its folders resolved."""
@@ -64,7 +67,8 @@ class FsspecSources:
         try:
             path = local_path(uri)
             real_path = path.resolve(strict=True)
-            self._require_allowed(uri, real_path)
+            is_below_root = any(real_path.is_relative_to(root) for root in self._local_roots)
+            self._require_allowed(uri, is_below_root=is_below_root)
             descriptor = os.open(real_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle
             reason = getattr(error, "strerror", None) or "not a path"
@@ -74,12 +78,12 @@ class FsspecSources:
             raise UserError("source.not_found", f"{uri!r} is not a regular file", place=Place(file=uri))
         return path, descriptor
 
-    def _require_allowed(self, uri: str, real_path: Path) -> None:
-        roots = self._source_roots
-        if roots is not None and not any(real_path.is_relative_to(root) for root in roots):
-            raise UserError("source.not_allowed", f"{uri!r} lies outside of the folders that may be read", place=Place(file=uri))
+    def _require_allowed(self, uri: str, *, is_below_root: bool) -> None:
+        if self._is_restricted and not is_below_root:
+            raise UserError("source.not_allowed", f"{uri!r} lies outside of what may be read", place=Place(file=uri))
 
     def _remote_info(self, uri: str) -> dict[str, Any]:
+        self._require_allowed(uri, is_below_root=_remote_uri(uri).startswith(tuple(self._remote_roots)))
         try:
             with world_errors(uri):
                 info: dict[str, Any] = self._system(uri).info(_remote_path(uri))

@@ -4,9 +4,11 @@ What runs and with which files is here; what a person sees of it is in `up.py` a
 crash-only: whatever is under way is killed, and taken up again at the next start.
 """
 
+import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 import requests
@@ -27,6 +30,7 @@ from metricfoundry_dagster.wiring import prepare_dagster
 _TOKEN_VARIABLE = "METRICFOUNDRY_UP_TOKEN"  # noqa: S105 - names a variable, holds no secret
 _READY_TIMEOUT_SECONDS = 180
 _STOP_TIMEOUT_SECONDS = 10
+_KILL_TIMEOUT_SECONDS = 30
 _MAX_RESTARTS = 10
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -46,6 +50,8 @@ class Supervisor:
 
     def __init__(self, settings: Settings, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self._port = port
+        self._lock: TextIO | None = None
         self._settings = settings
         self._token = uuid.uuid4().hex
         self._record = settings.home / "up.json"
@@ -61,12 +67,16 @@ class Supervisor:
         """Start both, after clearing away what a killed instance of this home left behind.
 
         Raises:
-            ConflictError: `instance.running` when another instance uses the home.
+            ConflictError: `instance.running` when another instance uses the home, `instance.port_in_use`.
         """
+        self._lock = self._lock_home()
         self._clear_away_earlier()
+        _require_free_port(self._port)
         own = psutil.Process()
         document = {"pid": own.pid, "started": own.create_time(), "token": self._token, "url": self.url}
-        self._record.write_text(json.dumps(document))
+        unfinished = self._record.with_suffix(".part")
+        unfinished.write_text(json.dumps(document))
+        unfinished.replace(self._record)
         for part in self._parts:
             self._spawn(part)
 
@@ -100,7 +110,12 @@ class Supervisor:
                 self._spawn(part)
 
     def stop(self) -> None:
-        """End every process of this instance: the parts politely, run workers and stragglers at once."""
+        """End every process of this instance: the parts politely, run workers and stragglers at once.
+
+        Without effect when it was never started, so that the record of another instance stays.
+        """
+        if self._lock is None:
+            return
         for part in self._parts:
             if part.process is not None and part.process.poll() is None:
                 part.process.send_signal(signal.SIGTERM)
@@ -109,6 +124,7 @@ class Supervisor:
             if part.process is not None:
                 part.process.wait()
         self._record.unlink(missing_ok=True)
+        self._lock.close()
 
     def _spawn(self, part: _Part) -> None:
         log_path = self._log(part.name)
@@ -132,16 +148,28 @@ class Supervisor:
     def _log(self, name: str) -> Path:
         return self._settings.home / "logs" / f"{name}.log"
 
-    def _clear_away_earlier(self) -> None:
+    def _lock_home(self) -> TextIO:
+        """Hold the home as long as this process lives, however it ends."""
         self._settings.home.mkdir(parents=True, exist_ok=True)
+        lock = (self._settings.home / "up.lock").open("w")
         try:
-            earlier = json.loads(self._record.read_text())
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            where = self._earlier().get("url", "an address that it has not told yet")
+            raise ConflictError("instance.running", f"{self._settings.home} is in use, at {where}") from None
+        return lock
+
+    def _earlier(self) -> dict[str, str]:
+        try:
+            document: dict[str, str] = json.loads(self._record.read_text())
         except (FileNotFoundError, ValueError):
-            return
-        if _is_alive(earlier["pid"], earlier["started"]):
-            message = f"{self._settings.home} is in use by process {earlier['pid']}, at {earlier['url']}"
-            raise ConflictError("instance.running", message)
-        _kill_marked(earlier["token"], grace_seconds=0, spared=set())
+            return {}
+        return document
+
+    def _clear_away_earlier(self) -> None:
+        if token := self._earlier().get("token"):
+            _kill_marked(token, grace_seconds=0, spared=set())
 
 
 @contextmanager
@@ -177,16 +205,22 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _is_alive(pid: int, started: float) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return abs(psutil.Process(pid).create_time() - started) < 1
-    return False
+def _require_free_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConflictError("instance.port_in_use", f"port {port} of this machine: {error.strerror}") from None
 
 
 def _kill_marked(token: str, *, grace_seconds: float, spared: set[int]) -> None:
-    """Kill every process that carries the token; those in `spared` have `grace_seconds` to go by themselves."""
+    """Kill every process that carries the token; those in `spared` have `grace_seconds` to go by themselves.
+
+    What a kernel does not let go after half a minute more (a disk that hangs) is left to it.
+    """
     deadline = time.monotonic() + grace_seconds
-    while marked := _marked(token):
+    while (marked := _marked(token)) and time.monotonic() < deadline + _KILL_TIMEOUT_SECONDS:
         in_time = time.monotonic() < deadline
         for process in marked:
             if not (in_time and (process.pid in spared or _has_ancestor(process, spared))):

@@ -55,6 +55,9 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "instance.running": ErrorCode(
         "user", "another instance uses this home directory", "Stop it, or set METRICFOUNDRY_HOME to another directory."
     ),
+    "instance.port_in_use": ErrorCode(
+        "user", "another program listens on this port", "Choose another: `metricfoundry up --port 3001`, or METRICFOUNDRY_PORT."
+    ),
     # Sources
     "source.not_found": ErrorCode("user", "there is nothing at this path or URI", "Check the path and the permissions."),
     "source.not_allowed": ErrorCode(
@@ -161,7 +164,6 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "csv.record_too_long": ErrorCode(
         "row", "the record is longer than the limit", "Check for an open quote, or raise the limit."
     ),
-    "csv.unparsable": ErrorCode("row", "the record could not be parsed", "Look at the raw text of the row."),
     "text.invalid_encoding": ErrorCode("row", "the bytes are not valid in the file's encoding", "Save the file as UTF-8."),
     "text.wrong_type": ErrorCode(
         "row", "the value is not of the type that was asked for", "Mend the value, or ask for another type."

@@ -106,5 +106,10 @@ class FencedError(InternalError):
     """A newer attempt of the dataset exists, so this one may not publish."""
 
 
+def record_of_unforeseen(error: BaseException) -> ErrorRecord:
+    """How an error that nobody foresaw is kept: by its kind alone, for its text may hold anything, secrets too."""
+    return InternalError("unexpected", f"{type(error).__name__} was raised, which nobody foresaw").record
+
+
 def _rebuild(kind: type[MetricFoundryError], record: ErrorRecord) -> MetricFoundryError:
     return kind(record.code, record.message, place=record.place, hint=record.hint)

@@ -5,38 +5,44 @@ says what to do. Nothing here decides which error belongs to which branch.
 """
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import dagster as dg
 
-from metricfoundry_dagster.domain.errors import MetricFoundryError, WorldError
+from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, WorldError, record_of_unforeseen
 from metricfoundry_dagster.orchestration.process_settings import process_settings
 
 _CAP_SECONDS = 60.0
 
 
 @contextmanager
-def translated_to_dagster(retry_number: int) -> Iterator[None]:
+def translated_to_dagster(retry_number: int, give_up: Callable[[ErrorRecord], None]) -> Iterator[None]:
     """Turn our errors into Dagster's: `RetryRequested` for the world's, `Failure` for all others.
 
-    `retry_number` is how often this step was retried before, from 0.
+    `retry_number` is how often this step was retried before, from 0. When the step is not run again, `give_up` is
+    told why before the error goes on, also of an error that nobody foresaw, which goes on as it is.
     """
     try:
         yield
-    except WorldError as error:
-        if not is_retried(error, retry_number):
-            raise _failure(error) from error
-        settings = process_settings()
-        wait_seconds = backoff_seconds(retry_number, settings.world_retry_base_seconds)
-        raise dg.RetryRequested(settings.world_retries, wait_seconds) from error
     except MetricFoundryError as error:
+        settings = process_settings()
+        if isinstance(error, WorldError) and retry_number < settings.world_retries:
+            wait_seconds = backoff_seconds(retry_number, settings.world_retry_base_seconds)
+            raise dg.RetryRequested(settings.world_retries, wait_seconds) from error
+        _tell(give_up, error.record)
         raise _failure(error) from error
+    except (dg.Failure, dg.RetryRequested):
+        raise
+    except Exception as error:
+        _tell(give_up, record_of_unforeseen(error))
+        raise
 
 
-def is_retried(error: Exception, retry_number: int) -> bool:
-    """Whether the step is run again after this error, having been retried `retry_number` times."""
-    return isinstance(error, WorldError) and retry_number < process_settings().world_retries
+def _tell(give_up: Callable[[ErrorRecord], None], record: ErrorRecord) -> None:
+    """The catalog may be what is away; then the first error is the one to show, and a sensor closes the job."""
+    with suppress(WorldError):
+        give_up(record)
 
 
 def backoff_seconds(retry_number: int, base_seconds: float) -> float:

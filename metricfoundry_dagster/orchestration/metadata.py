@@ -4,9 +4,12 @@ Only standard keys (`dagster/…`) and plain names; nothing is computed here but
 are read for the preview, and nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from metricfoundry_dagster.domain.layout import attempt_manifest_key
@@ -43,7 +46,9 @@ def _describe_tables(product: StageProduct, ports: Ports) -> dict[str, dg.Metada
         metadata["dagster/column_schema"] = dg.MetadataValue.table_schema(_schema(first))
     parts = product.files_of("part", first.name)
     if parts:
-        metadata["preview"] = dg.MetadataValue.md(_preview(parts[0], ports))
+        # What is published is published: no value that Python cannot hold may fail the run over its preview.
+        with suppress(pa.ArrowException, ValueError, OverflowError):
+            metadata["preview"] = dg.MetadataValue.md(_preview(parts[0], ports))
     return metadata
 
 
@@ -111,12 +116,18 @@ def _preview(part: ProductFile, ports: Ports) -> str:
         names = file.schema_arrow.names[:_PREVIEW_COLUMNS]
         batches = file.iter_batches(batch_size=_PREVIEW_ROWS, columns=names)
         batch = next(batches, None)
-        rows = [] if batch is None else batch.slice(0, _PREVIEW_ROWS).to_pylist()
+        columns = [] if batch is None else [_as_texts(column) for column in batch.columns]
     lines = [_markdown_row(names), "|" + " --- |" * len(names)]
-    return "\n".join(lines + [_markdown_row([row[name] for name in names]) for row in rows])
+    return "\n".join(lines + [_markdown_row(list(row)) for row in zip(*columns, strict=True)])
 
 
-def _markdown_row(cells: list[str]) -> str:
+def _as_texts(column: pa.Array) -> list[str | None]:
+    """Values as Arrow writes them, which knows years that Python does not."""
+    texts: list[str | None] = pc.cast(column.slice(0, _PREVIEW_ROWS), pa.string()).to_pylist()
+    return texts
+
+
+def _markdown_row(cells: Sequence[str | None]) -> str:
     texts = ("" if cell is None else str(cell)[:_PREVIEW_CHARS] for cell in cells)
     escaped = (text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;") for text in texts)
     return "| " + " | ".join(escaped) + " |"

@@ -4,15 +4,16 @@ Put here what every asset body needs. What is special to one asset stays in its 
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import dagster as dg
 
-from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, Place
+from metricfoundry_dagster.domain.errors import ErrorRecord
 from metricfoundry_dagster.domain.jobs import Attempt
 from metricfoundry_dagster.domain.products import Stage, StageProduct
 from metricfoundry_dagster.orchestration.asset_checks import check_results, check_specs
-from metricfoundry_dagster.orchestration.failures import is_retried, translated_to_dagster
+from metricfoundry_dagster.orchestration.failures import translated_to_dagster
 from metricfoundry_dagster.orchestration.partitions import DATASETS
 from metricfoundry_dagster.pipeline.flow import give_up, run_stage
 from metricfoundry_dagster.pipeline.job_progress import JobProgress
@@ -49,17 +50,11 @@ def materialize_stage(
         dg.RetryRequested: the world did not answer.
         dg.Failure: everything else that is no verdict on the data.
     """
-    with translated_to_dagster(context.retry_number):
+    with translated_to_dagster(context.retry_number, give_up_of(context, ports)):
         attempt = open_attempt(context, ports)
-        try:
-            progress = JobProgress(attempt.job.job_id, ports.catalog, ports.clock)
+        progress = JobProgress(attempt.job.job_id, ports.catalog, ports.clock)
+        with upstream or nullcontext():
             product = run_stage(stage, attempt, ports, progress, upstream)
-        except Exception as error:
-            _give_up_unless_retried(attempt, error, context.retry_number, ports)
-            raise
-        finally:
-            if upstream is not None:
-                upstream.close()
     return dg.MaterializeResult(value=product, check_results=list(check_results(product)))
 
 
@@ -70,11 +65,7 @@ def open_attempt(context: dg.AssetExecutionContext, ports: Ports) -> Attempt:
     return ports.catalog.open_job(context.partition_key, run.run_id, job_id, run.parent_run_id, now)
 
 
-def _give_up_unless_retried(attempt: Attempt, error: Exception, retry_number: int, ports: Ports) -> None:
-    if is_retried(error, retry_number):
-        return
-    if isinstance(error, MetricFoundryError):
-        give_up(attempt, error.record, ports)
-        return
-    message = f"{type(error).__name__}: {error}"
-    give_up(attempt, ErrorRecord("unexpected", message, Place(), "Please report it with the log of the run."), ports)
+def give_up_of(context: dg.AssetExecutionContext, ports: Ports) -> Callable[[ErrorRecord], None]:
+    """How this run gives up its job for this partition's dataset."""
+    run_id, dataset_id = context.run.run_id, context.partition_key
+    return lambda record: give_up(run_id, dataset_id, record, ports)

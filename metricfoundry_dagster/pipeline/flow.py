@@ -70,8 +70,10 @@ def publish(product: StageProduct, ports: Ports) -> None:
     job = next((j for j in ports.catalog.jobs_of(product.dataset_id) if j.attempt == product.attempt), None)
     if job is None:
         raise FencedError("attempt.fenced", f"attempt {product.attempt} of {product.dataset_id} has no job")
-    write_attempt_manifest(product, ports)
-    ports.catalog.publish(product, job.job_id, ports.clock.now())
+    record = ports.catalog.stage(product.dataset_id, product.stage)
+    if record is None or record.attempt != product.attempt:
+        write_attempt_manifest(product, ports)
+        ports.catalog.publish(product, job.job_id, ports.clock.now())
     show_published_manifest(product.dataset_id, product.stage, ports)
     if not product.gate.passed:
         ports.catalog.close_job(job.job_id, JobState.FAILED, product.gate.error, ports.clock.now())
@@ -91,10 +93,15 @@ def take_through(attempt: Attempt, ports: Ports, progress: Progress) -> list[Sta
     return products
 
 
-def give_up(attempt: Attempt, error: ErrorRecord, ports: Ports) -> None:
-    """Close the job after an error that is no verdict on the data; without effect when it has ended."""
+def give_up(run_id: str, dataset_id: str, error: ErrorRecord, ports: Ports) -> None:
+    """Close the job that the run carries for a dataset, after an error that is no verdict on the data.
+
+    Without effect when the run carries none, or it has ended.
+    """
     state = JobState.CANCELED if error.code == "job.canceled" else JobState.FAILED
-    ports.catalog.close_job(attempt.job.job_id, state, error, ports.clock.now())
+    for job in ports.catalog.jobs_of_run(run_id):
+        if job.dataset_id == dataset_id:
+            ports.catalog.close_job(job.job_id, state, error, ports.clock.now())
 
 
 def _run(stage: Stage, attempt: Attempt, ports: Ports, progress: Progress, upstream: ProductHandle | None) -> StageProduct:

@@ -52,13 +52,20 @@ def test_only_files_below_the_given_folders_are_read_after_links_are_resolved(tm
         (folder / "x.csv").write_bytes(b"1")
     (allowed / "link.csv").symlink_to(outside / "x.csv")
     (outside / "back.csv").symlink_to(allowed / "x.csv")
-    sources = FsspecSources(source_roots=[allowed])
+    sources = FsspecSources(source_roots=[str(allowed)])
     assert sources.stat(str(allowed / "x.csv")).size_bytes == 1
     assert sources.stat(str(outside / "back.csv")).size_bytes == 1
     for refused in (outside / "x.csv", allowed / "link.csv", allowed / ".." / outside.name / "x.csv"):
         assert code_of(sources, str(refused)) == "source.not_allowed"
     assert code_of(sources, "file:///etc/passwd") == "source.not_allowed"
     assert code_of(FsspecSources(source_roots=[]), str(allowed / "x.csv")) == "source.not_allowed"
+
+
+def test_a_bucket_outside_of_the_roots_is_not_asked() -> None:
+    """Our keys may open more than a request may see."""
+    sources = FsspecSources(source_roots=["s3://ours/in", "/srv"])
+    for uri in ("s3://theirs/x.csv", "s3://ours/inner/x.csv", "s3://ours/in"):
+        assert code_of(sources, uri) == "source.not_allowed"
 
 
 def test_what_is_no_regular_file_is_not_found(tmp_path: Path) -> None:

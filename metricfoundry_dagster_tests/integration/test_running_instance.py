@@ -137,10 +137,21 @@ def test_a_program_is_told_when_its_source_may_not_be_read(instance: RunningInst
 
 
 def test_a_second_instance_on_the_same_home_is_refused(instance: RunningInstance) -> None:
-    """With the address of the first."""
-    second = instance.run("up", "--port", "1")
-    assert second.returncode == 3
-    assert "instance.running" in second.stderr
+    """With the address of the first, however often; the first is not forgotten by it."""
+    for _ in range(2):
+        second = instance.run("up", "--port", "1")
+        assert second.returncode == 3
+        assert "instance.running" in second.stderr
+        assert instance.url in second.stderr
+
+
+def test_a_port_in_use_is_refused_before_anything_starts(instance: RunningInstance, tmp_path: Path) -> None:
+    """Another home cannot take the port over, nor mistake the server on it for its own."""
+    other = RunningInstance(tmp_path / "other")
+    refused = other.run("up", "--port", str(instance.port))
+    assert refused.returncode == 3
+    assert "instance.port_in_use" in refused.stderr
+    assert other.processes() == []
 
 
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:

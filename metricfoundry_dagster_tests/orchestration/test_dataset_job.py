@@ -1,17 +1,24 @@
 """The job through Dagster itself, on an ephemeral instance over real ports."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any, cast
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from dagster._core.events import DagsterEventType
 
 from metricfoundry_dagster.domain.datasets import random_dataset_id
+from metricfoundry_dagster.domain.errors import FencedError
 from metricfoundry_dagster.domain.jobs import Job, JobState
-from metricfoundry_dagster.domain.products import Stage
+from metricfoundry_dagster.domain.products import Stage, StageProduct
 from metricfoundry_dagster.orchestration.build import build_definitions
 from metricfoundry_dagster.ports.bundle import Ports
+from metricfoundry_dagster.ports.catalog import Catalog
 from metricfoundry_dagster.ports.runs import JOB_ID_TAG
 from metricfoundry_dagster_tests.embedded import GOOD_CSV, embedded_ports, embedded_settings, register, write_source
 
@@ -144,3 +151,39 @@ def test_running_the_job_again_serves_the_rows_once(ports: Ports, instance: dg.D
     assert run_job(ports, instance, tmp_path, key=job.dataset_id).success
     assert [each.attempt for each in ports.catalog.jobs_of(job.dataset_id)] == [2, 1]
     assert ports.engine.query("SELECT count(*) FROM people", 1).rows == [(3,)]
+
+
+def test_values_that_python_cannot_hold_do_not_fail_the_run(ports: Ports, instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    """A time stamp of the year 20000 is staged, previewed and served."""
+    rows = pa.table({"at": pa.array([569_000_000_000_000_000], pa.timestamp("us")), "n": [1]})
+    path = tmp_path / "far.parquet"
+    pq.write_table(rows, path)
+    result = run_job(ports, instance, tmp_path, register(ports, path))
+    assert result.success
+    assert ports.engine.query("SELECT n FROM far", 1).rows == [(1,)]
+
+
+def test_a_publish_that_fails_for_good_closes_the_job_with_its_reason(
+    ports: Ports, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """Nobody takes it for a dead worker: another job of the dataset has begun while the product was made."""
+    job = register(ports, write_source(tmp_path))
+    fenced = FencedWhilePublishing(ports)
+    result = run_job(replace(ports, catalog=cast(Catalog, fenced)), instance, tmp_path, job)
+    assert not result.success
+    closed = ports.catalog.job(job.job_id)
+    assert (closed.state, closed.error and closed.error.code) == (JobState.FAILED, "attempt.fenced")
+
+
+class FencedWhilePublishing:
+    """The real catalog, but for publishing, which finds the attempt fenced."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._catalog = ports.catalog
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._catalog, name)
+
+    def publish(self, product: StageProduct, job_id: str, now: datetime) -> None:
+        """Refuse."""
+        raise FencedError("attempt.fenced", f"{product.stage} of {job_id} at {now}")

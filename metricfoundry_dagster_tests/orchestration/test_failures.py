@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricfoundry_dagster.domain.errors import MetricFoundryError, WorldError
-from metricfoundry_dagster.orchestration.failures import backoff_seconds, is_retried, translated_to_dagster
+from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, WorldError
+from metricfoundry_dagster.orchestration.failures import backoff_seconds, translated_to_dagster
 from metricfoundry_dagster.orchestration.process_settings import process_settings
 
 
@@ -20,28 +20,44 @@ def _tree(kind: type[MetricFoundryError]) -> Iterator[type[MetricFoundryError]]:
 
 @pytest.mark.parametrize("kind", [kind for kind in _tree(MetricFoundryError) if not issubclass(kind, WorldError)])
 def test_all_but_the_worlds_errors_fail_without_a_retry(kind: type[MetricFoundryError]) -> None:
-    """With code and hint for the reader."""
-    with pytest.raises(dg.Failure, match="unexpected") as caught, translated_to_dagster(0):
+    """With code and hint for the reader, and the job is given up."""
+    told: list[ErrorRecord] = []
+    with pytest.raises(dg.Failure, match="unexpected") as caught, translated_to_dagster(0, told.append):
         raise kind("unexpected", "something")
+    assert [record.message for record in told] == ["something"]
     assert caught.value.allow_retries is False
     assert {"code", "hint"} <= set(caught.value.metadata)
 
 
 def test_the_worlds_errors_are_retried_and_then_fail() -> None:
-    """As often as the setting says."""
+    """As often as the setting says; only then the job is given up."""
+    told: list[ErrorRecord] = []
     retries = process_settings().world_retries
-    with pytest.raises(dg.RetryRequested) as asked, translated_to_dagster(retries - 1):
+    with pytest.raises(dg.RetryRequested) as asked, translated_to_dagster(retries - 1, told.append):
         raise WorldError("store.unreachable", "away")
-    assert asked.value.max_retries == retries
-    with pytest.raises(dg.Failure, match=r"store\.unreachable"), translated_to_dagster(retries):
+    assert (asked.value.max_retries, told) == (retries, [])
+    with pytest.raises(dg.Failure, match=r"store\.unreachable"), translated_to_dagster(retries, told.append):
         raise WorldError("store.unreachable", "away")
+    assert [record.code for record in told] == ["store.unreachable"]
 
 
-def test_a_stranger_passes_through() -> None:
-    """A bug keeps its own traceback."""
-    with pytest.raises(ZeroDivisionError), translated_to_dagster(0):
-        _ = 1 / 0
-    assert not is_retried(ZeroDivisionError(), 0)
+def test_a_stranger_passes_through_and_the_job_keeps_its_kind_alone() -> None:
+    """A bug keeps its own traceback; its text may hold anything."""
+    told: list[ErrorRecord] = []
+    with pytest.raises(KeyError, match="s3cret"), translated_to_dagster(0, told.append):
+        raise KeyError("s3cret")
+    [record] = told
+    assert (record.code, "KeyError" in record.message, "s3cret" in str(record)) == ("unexpected", True, False)
+
+
+def test_a_catalog_that_is_away_does_not_hide_the_first_error() -> None:
+    """A sensor closes the job later."""
+
+    def give_up(_record: ErrorRecord) -> None:
+        raise WorldError("catalog.unreachable", "away")
+
+    with pytest.raises(dg.Failure, match="unexpected"), translated_to_dagster(0, give_up):
+        raise MetricFoundryError("unexpected", "first")
 
 
 @given(retry_number=st.integers(0, 60), base_seconds=st.floats(0.01, 10))

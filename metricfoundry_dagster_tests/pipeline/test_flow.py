@@ -101,6 +101,13 @@ def test_publishing_twice_is_publishing_once(ports: Ports, tmp_path: Path) -> No
     assert read_product(product.dataset_id, Stage.RAW_OBJECT, ports) == product
 
 
+def test_publishing_the_last_product_again_after_its_job_ended_changes_nothing(ports: Ports, tmp_path: Path) -> None:
+    """A step is run again when the store was away while its product was described."""
+    *_, last = ingest(ports, write_source(tmp_path))
+    publish(last, ports)
+    assert ports.catalog.jobs_of(last.dataset_id)[0].state is JobState.COMPLETED
+
+
 def test_an_old_attempt_that_wakes_up_is_fenced(ports: Ports, tmp_path: Path) -> None:
     """A newer attempt has published: the old one's product does not count, and the manifest keeps the newer one."""
     job = register(ports, write_source(tmp_path))
@@ -151,8 +158,10 @@ def test_a_retry_works_when_the_source_is_gone(ports: Ports, tmp_path: Path) -> 
 def test_giving_up_closes_the_job_once(ports: Ports, tmp_path: Path) -> None:
     """The first reason stays."""
     attempt = open_job(ports, register(ports, write_source(tmp_path)))
-    give_up(attempt, ConflictError("job.canceled", "asked for").record, ports)
-    give_up(attempt, ConflictError("request.invalid", "later").record, ports)
+    run_id, dataset_id = str(attempt.job.run_id), attempt.dataset.dataset_id
+    give_up(run_id, "people--aaaaaaaaaaaaaaaa", ConflictError("request.invalid", "another").record, ports)
+    give_up(run_id, dataset_id, ConflictError("job.canceled", "asked for").record, ports)
+    give_up(run_id, dataset_id, ConflictError("request.invalid", "later").record, ports)
     job = ports.catalog.job(attempt.job.job_id)
     assert (job.state, job.error and job.error.code) == (JobState.CANCELED, "job.canceled")
 

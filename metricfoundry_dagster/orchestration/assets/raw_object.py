@@ -5,7 +5,7 @@ import dagster as dg
 from metricfoundry_dagster.actions.adopt import RemoteSource, adopt
 from metricfoundry_dagster.domain.products import Stage
 from metricfoundry_dagster.orchestration.failures import translated_to_dagster
-from metricfoundry_dagster.orchestration.stage_runs import materialize_stage, product_asset
+from metricfoundry_dagster.orchestration.stage_runs import give_up_of, materialize_stage, product_asset
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.sources import Sources
 
@@ -28,7 +28,7 @@ def raw_object(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster knows the bare class only
     """The bytes as they came, with SHA-256, size, media type and provenance."""
     if config.source_uri is not None:
-        with translated_to_dagster(context.retry_number):
+        with translated_to_dagster(context.retry_number, give_up_of(context, ports)):
             source = RemoteSource(config.source_uri, config.datasource, config.mode, config.contract)
             adopt(ports, remote_sources, context.partition_key, source)
     return materialize_stage(Stage.RAW_OBJECT, context, ports)
