@@ -1,6 +1,7 @@
 """Recover jobs whose run ended without closing them: the worker died, or was ended from outside."""
 
 from dataclasses import dataclass
+from itertools import dropwhile, islice, takewhile
 
 from metricfoundry_dagster.domain.errors import ConflictError, ErrorRecord, WorldError
 from metricfoundry_dagster.domain.jobs import Job, JobState
@@ -26,29 +27,27 @@ def recover(ports: Ports, job: Job, run_state: RunState) -> Recovery | None:
     """
     if run_state not in {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED}:
         return None
-    canceled = run_state is RunState.CANCELED
-    state = JobState.CANCELED if canceled else JobState.FAILED
-    if not ports.catalog.close_job(job.job_id, state, _reason(job, canceled=canceled), ports.clock.now()):
-        return None
-    if canceled or _deaths_in_a_row(job.dataset_id, ports) >= MAX_DEATHS:
-        return Recovery(ports.catalog.job(job.job_id), None)
-    try:
-        successor = ports.catalog.request_job(job.dataset_id, ports.clock.now())
-    except ConflictError:  # somebody retried the dataset in this very moment
-        successor = None
-    return Recovery(ports.catalog.job(job.job_id), successor)
+    if run_state is RunState.CANCELED:
+        reason = ConflictError("job.canceled", f"run {job.run_id} was canceled").record
+        return _close(job, JobState.CANCELED, reason, ports)
+    message = f"run {job.run_id} ended without closing its job"
+    if _deaths_before(job, ports) + 1 >= MAX_DEATHS:
+        return _close(job, JobState.FAILED, WorldError("worker.died", message).record, ports)
+    # At once: whoever dies between closing and requesting would leave the dataset behind for ever.
+    successor = ports.catalog.replace_job(job.job_id, WorldError("worker.died", message).record, ports.clock.now())
+    return Recovery(ports.catalog.job(job.job_id), successor) if successor else None
 
 
-def _reason(job: Job, *, canceled: bool) -> ErrorRecord:
-    if canceled:
-        return ConflictError("job.canceled", f"run {job.run_id} was canceled").record
-    return WorldError("worker.died", f"run {job.run_id} ended without closing its job").record
+def _close(job: Job, state: JobState, error: ErrorRecord | None, ports: Ports) -> Recovery | None:
+    closed = ports.catalog.close_job(job.job_id, state, error, ports.clock.now())
+    return Recovery(ports.catalog.job(job.job_id), None) if closed else None
 
 
-def _deaths_in_a_row(dataset_id: str, ports: Ports) -> int:
-    deaths = 0
-    for job in ports.catalog.jobs_of(dataset_id):
-        if job.error is None or job.error.code != "worker.died":
-            break
-        deaths += 1
-    return deaths
+def _deaths_before(job: Job, ports: Ports) -> int:
+    """How many jobs of the dataset in a row, up to this one, ended because their worker died."""
+    earlier = dropwhile(lambda other: other.job_id != job.job_id, ports.catalog.jobs_of(job.dataset_id))
+    return sum(1 for _ in takewhile(_died, islice(earlier, 1, None)))
+
+
+def _died(job: Job) -> bool:
+    return job.error is not None and job.error.code == "worker.died"

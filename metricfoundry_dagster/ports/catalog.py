@@ -118,6 +118,12 @@ class Jobs(Protocol):
     def close_job(self, job_id: str, state: JobState, error: ErrorRecord | None, now: datetime) -> bool:
         """End a job that has not ended; False, without effect, when it has."""
 
+    def replace_job(self, job_id: str, error: ErrorRecord, now: datetime) -> Job | None:
+        """End a job that has not ended as failed, and put a new one in state created in its place: both or neither.
+
+        Gives the new one; None, without effect, when the job has ended. Raises NotFoundError `dataset.not_found`.
+        """
+
     def jobs_of_run(self, run_id: str) -> list[Job]:
         """The jobs that a run carries."""
 

@@ -36,7 +36,7 @@ def open_job(
             raise _belongs_elsewhere(own)
         return own
     waiting = own or _choose(connection, of_dataset, job_id=job_id, parent_run_id=parent_run_id, now=now)
-    waiting_id = waiting.job_id if waiting else _new_job(connection, dataset_id, now)
+    waiting_id = waiting.job_id if waiting else add_job(connection, dataset_id, now).job_id
     return _begin(connection, dataset_id, waiting_id, run_id, attempts_before + 1)
 
 
@@ -46,6 +46,13 @@ def end_job(connection: Connection, job_id: str, state: JobState, error: ErrorRe
     if state is JobState.COMPLETED:
         change["progress_percent"] = 100
     return connection.execute(update(jobs).where(jobs.c.job_id == job_id, jobs.c.state.in_(UNENDED)).values(change)).rowcount == 1
+
+
+def add_job(connection: Connection, dataset_id: str, now: datetime) -> Job:
+    """A new job in state created. The dataset must be locked, and have no job that has not ended."""
+    row = new_job_row(dataset_id, now)
+    connection.execute(insert(jobs).values(row))
+    return find_job(connection, str(row["job_id"]))
 
 
 def _choose(
@@ -89,12 +96,6 @@ def _refuse_canceled(job: Job) -> None:
 
 def _belongs_elsewhere(job: Job) -> ConflictError:
     return ConflictError("job.not_retryable", f"job {job.job_id} is {job.state} and belongs to {_run(job)}")
-
-
-def _new_job(connection: Connection, dataset_id: str, now: datetime) -> str:
-    row = new_job_row(dataset_id, now)
-    connection.execute(insert(jobs).values(row))
-    return str(row["job_id"])
 
 
 def _begin(connection: Connection, dataset_id: str, job_id: str, run_id: str, attempt: int) -> Job:

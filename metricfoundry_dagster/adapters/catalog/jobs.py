@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, or_, select, update
 
 from metricfoundry_dagster.adapters.catalog.database import DatabaseUser
-from metricfoundry_dagster.adapters.catalog.job_opening import end_job, open_job
-from metricfoundry_dagster.adapters.catalog.rows import UNENDED, find_dataset, find_job, job_of, lock_dataset, new_job_row
+from metricfoundry_dagster.adapters.catalog.job_opening import add_job, end_job, open_job
+from metricfoundry_dagster.adapters.catalog.rows import UNENDED, find_dataset, find_job, job_of, lock_dataset
 from metricfoundry_dagster.adapters.catalog.schema import jobs
 from metricfoundry_dagster.domain.errors import ConflictError, ErrorRecord
 from metricfoundry_dagster.domain.jobs import Attempt, Job, JobState
@@ -51,9 +51,7 @@ class SqlJobs(DatabaseUser):
             unended = select(jobs).where(jobs.c.dataset_id == dataset_id, jobs.c.state.in_(UNENDED))
             if (other := connection.execute(unended).one_or_none()) is not None:
                 raise ConflictError("job.not_retryable", f"job {other.job_id} of {dataset_id} is {other.state}")
-            row = new_job_row(dataset_id, now)
-            connection.execute(insert(jobs).values(row))
-            return find_job(connection, str(row["job_id"]))
+            return add_job(connection, dataset_id, now)
 
     def claim_jobs(self, limit: int, now: datetime, lost_after: timedelta) -> list[tuple[Job, bool]]:
         """Take created jobs, oldest first, which become queued; and again those whose claimer may have died (True)."""
@@ -110,6 +108,19 @@ class SqlJobs(DatabaseUser):
             if not closed:
                 find_job(connection, job_id)
             return closed
+
+    def replace_job(self, job_id: str, error: ErrorRecord, now: datetime) -> Job | None:
+        """End a job as failed and put a created one in its place; None when it has ended already.
+
+        Raises:
+            NotFoundError: `dataset.not_found`.
+        """
+        with self._database.writing() as connection:
+            dataset_id = find_job(connection, job_id).dataset_id
+            lock_dataset(connection, dataset_id)
+            if not end_job(connection, job_id, JobState.FAILED, error, now):
+                return None
+            return add_job(connection, dataset_id, now)
 
 
 def note_progress(connection: Connection, job_id: str, stage: Stage, percent: int) -> None:

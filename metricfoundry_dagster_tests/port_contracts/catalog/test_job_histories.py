@@ -87,6 +87,12 @@ class JobHistory(RuleBasedStateMachine):
         job = self.job_at(position)
         assert self.catalog.close_job(job.job_id, state, ERROR, NOON) != job.state.ended
 
+    @rule(position=positions)
+    def a_job_is_replaced(self, position: int) -> None:
+        job = self.job_at(position)
+        successor = self.catalog.replace_job(job.job_id, ERROR, NOON)
+        assert (successor is None) == job.state.ended
+
     @rule(index=st.integers(0, 5))
     def an_attempt_publishes(self, index: int) -> None:
         if not self.opened:

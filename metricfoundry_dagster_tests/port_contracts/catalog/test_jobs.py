@@ -183,3 +183,26 @@ def test_a_job_cannot_end_in_a_state_that_is_no_end(catalog: Catalog) -> None:
     job_id = begun(catalog, registered(catalog)).job.job_id
     with pytest.raises(ValueError, match="queued"):
         catalog.close_job(job_id, JobState.QUEUED, None, NOON)
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_job_is_replaced_at_once_by_one_that_waits(catalog: Catalog, opened: bool) -> None:
+    dataset = registered(catalog)
+    lost = begun(catalog, dataset).job if opened else catalog.jobs_of(dataset.dataset_id)[0]
+    successor = catalog.replace_job(lost.job_id, ERROR, LATER)
+    assert successor is not None
+    assert (successor.state, successor.created_at) == (JobState.CREATED, LATER)
+    ended = catalog.job(lost.job_id)
+    assert (ended.state, ended.error, ended.ended_at) == (JobState.FAILED, ERROR, LATER)
+    assert catalog.jobs_of(dataset.dataset_id) == [successor, ended]
+
+
+@pytest.mark.parametrize("state", ENDED)
+def test_a_job_that_has_ended_is_not_replaced(catalog: Catalog, state: JobState) -> None:
+    dataset = registered(catalog)
+    job_id = catalog.jobs_of(dataset.dataset_id)[0].job_id
+    catalog.close_job(job_id, state, None, NOON)
+    assert catalog.replace_job(job_id, ERROR, LATER) is None
+    assert [job.state for job in catalog.jobs_of(dataset.dataset_id)] == [state]
+    with pytest.raises(NotFoundError, match=r"\[dataset\.not_found\]"):
+        catalog.replace_job("nothing", ERROR, NOON)

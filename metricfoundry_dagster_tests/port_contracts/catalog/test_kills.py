@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import Engine, event
 
 from metricfoundry_dagster.domain.datasets import Mode
+from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.ports.catalog import Catalog, DatasetFilter
 from metricfoundry_dagster_tests.port_contracts.catalog.conftest import InChildren
-from metricfoundry_dagster_tests.port_contracts.catalog.samples import NOON, begun, dropped, new_dataset, product, servable
+from metricfoundry_dagster_tests.port_contracts.catalog.samples import ERROR, NOON, begun, dropped, new_dataset, product, servable
 
 OBJECTS = [dropped(f"{number}") for number in range(5)]
 NEW = [new_dataset(f"{number}") for number in range(5)]
@@ -91,3 +92,14 @@ def test_opening_a_job_can_be_killed_anywhere(catalog: Catalog, in_children: InC
     attempts = sorted(job.attempt for job in catalog.jobs_of(dataset.dataset_id))
     assert attempts == [1, 2]
     assert begun(catalog, dataset, "run-2", parent="run-1").number == 2
+
+
+def test_replacing_a_job_can_be_killed_anywhere(catalog: Catalog, in_children: InChildren) -> None:
+    """A dataset whose lost job was closed always has the job that takes it up again."""
+    dataset = catalog.register([new_dataset()], NOON)[0]
+    lost = begun(catalog, dataset).job
+    for step in count(1):
+        if in_children([killed_at(step, lambda: catalog.replace_job(lost.job_id, ERROR, NOON))]) == [0]:
+            break
+        assert [job.state for job in catalog.jobs_of(dataset.dataset_id)] == [JobState.PROCESSING]
+    assert [job.state for job in catalog.jobs_of(dataset.dataset_id)] == [JobState.CREATED, JobState.FAILED]
