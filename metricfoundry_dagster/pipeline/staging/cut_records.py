@@ -97,6 +97,10 @@ class Block:
         keep[list(numbers)] = False
         return self._with(self.starts[keep], self.stops[keep])
 
+    def only(self, number: int) -> "Block":
+        """A block of one record of this one."""
+        return self._with(self.starts[number : number + 1], self.stops[number : number + 1])
+
     def first(self, count: int) -> "Block":
         """A block with at most the first records of this one; this one, if it has no more."""
         if self.record_count <= count:

@@ -67,7 +67,7 @@ class CsvBlockReader:
 
         Raises:
             TooNarrowError: the kinds of some columns have been widened; rows read before do not fit them.
-            InternalError: `staging.out_of_balance`, the parser and the cutter disagree.
+            InternalError: `staging.out_of_balance`, the parser and the cutter disagree on more than single records.
         """
         looked_at, self._looked_at = self._looked_at, None
         if looked_at is not None and looked_at.source is block:
@@ -148,13 +148,32 @@ class CsvBlockReader:
 
     def _texts(self, source: Block) -> _Texts:
         block, rejects = _decodable(source)
-        table, bad = self._parse(block.text(), [pa.string()] * len(self.columns))
-        if table.num_rows + len(bad) != block.record_count:
-            message = f"{block.record_count} records were counted, {table.num_rows} rows and {len(bad)} bad ones were read"
-            raise InternalError("staging.out_of_balance", message)
+        parsed = self._parse_texts(block)
+        if parsed is None:
+            block, unparsable = self._parsable(block)
+            rejects += unparsable
+            parsed = self._parse_texts(block)
+        if parsed is None:
+            raise InternalError("staging.out_of_balance", f"{block.record_count} records cannot be read together")
+        table, bad = parsed
         rejects += _ragged(block, bad, len(self.columns))
         rest = block.without([number for number, _fields in bad]) if bad else block
         return _Texts(source, rest, [_array(column) for column in table.columns], rejects)
+
+    def _parse_texts(self, block: Block) -> tuple[pa.Table, list[tuple[int, int]]] | None:
+        """All columns as texts, as `_parse` gives them; None when these are not the records that were counted."""
+        try:
+            table, bad = self._parse(block.text(), [pa.string()] * len(self.columns))
+        except pa.ArrowInvalid:
+            return None
+        return (table, bad) if table.num_rows + len(bad) == block.record_count else None
+
+    def _parsable(self, block: Block) -> tuple[Block, list[Reject]]:
+        """The block without the records that the parser does not take as one record each, and these as rejects."""
+        reason = "the parser does not read it as one record"
+        numbers = [n for n in range(block.record_count) if self._parse_texts(block.only(n)) is None]
+        rejects = [Reject(block.line(number), "csv.unparsable", reason, block.record(number)) for number in numbers]
+        return block.without(numbers), rejects
 
     def _widen_or_signal(self, texts: list[pa.Array]) -> None:
         """Widen the kinds to these texts, and signal it when the rows before were written in another type."""

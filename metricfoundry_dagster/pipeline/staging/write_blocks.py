@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from metricfoundry_dagster.domain.errors import InternalError
 from metricfoundry_dagster.domain.products import ProductFile, TableProduct
 from metricfoundry_dagster.pipeline.staging.cut_records import Block
 from metricfoundry_dagster.pipeline.staging.find_marks import Positions
@@ -42,6 +43,9 @@ def write_blocks(open_blocks: OpenBlocks, reader: BlockReader, destination: Dest
     """Write all rows and rejects of a file; `open_blocks` begins a pass over it.
 
     Ends because kinds only widen; after rows have been lost once, one more pass suffices.
+
+    Raises:
+        InternalError: `staging.out_of_balance` when rows and rejects are not the records that were counted.
     """
     looked = False
     while True:
@@ -84,9 +88,12 @@ def _write(blocks: Iterable[Block], reader: BlockReader, destination: Destinatio
                 writer.write(rows.table, _lines_kept(block, rows))
                 rejects += rows.rejects
             writer.reject(sorted(rejects, key=lambda reject: reject.line))
+        columns = tuple(column.product() for column in reader.columns)
+        table = TableProduct(destination.table, columns, rows_in, writer.rows_out, writer.rows_rejected)
+        if not table.balances:
+            message = f"{rows_in} records were counted, {table.rows_out} rows staged and {table.rows_rejected} rejected"
+            raise InternalError("staging.out_of_balance", message)
         writer.finish()
-    columns = tuple(column.product() for column in reader.columns)
-    table = TableProduct(destination.table, columns, rows_in, writer.rows_out, writer.rows_rejected)
     return table, writer.files()
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.domain.recipes import Recipe
 from metricfoundry_dagster.pipeline.staging.cut_records import Block, RecordCutter
 from metricfoundry_dagster.pipeline.staging.read_csv_block import CsvBlockReader
+from metricfoundry_dagster.pipeline.staging.rejects import Rows
 from metricfoundry_dagster.pipeline.staging.stage_file import stage_file
 from metricfoundry_dagster.pipeline.staging.text_kinds import Kind
 from metricfoundry_dagster.pipeline.staging.typed_columns import TypedColumn
+from metricfoundry_dagster.pipeline.staging.write_blocks import write_blocks
+from metricfoundry_dagster.pipeline.staging.write_table import Destination
 from metricfoundry_dagster_tests.fakes.memory_store import MemoryStore
 from metricfoundry_dagster_tests.pipeline.staging.stage_bytes import CSV, refusal, stage
 
@@ -94,14 +98,32 @@ def test_a_mark_inside_the_file_is_a_value(block_bytes: int) -> None:
     assert staged.column("a") == ["\ufeffx", "y", "\ufeffz"]
 
 
-def test_a_parser_that_disagrees_with_the_count_stops_everything() -> None:
-    """A block that claims fewer records than the parser finds in it."""
+def test_a_record_that_the_parser_does_not_take_as_one_is_a_reject() -> None:
+    """A block in which two lines are claimed to be one record."""
     block = RecordCutter(delimiter=",", quote='"', max_record_bytes=100).cut(b"1\n2\n3\n", final=True)
-    wrong = Block(block._marks, block.starts[[0, 2]], block.stops[[1, 2]], first_line=1, rejects=())
-    reader = CsvBlockReader(Recipe("csv"), [TypedColumn("a", "a", Kind.INT)])
+    claimed = Block(block._marks, block.starts[[0, 2]], block.stops[[1, 2]], first_line=1, rejects=())
+    rows = CsvBlockReader(Recipe("csv"), [TypedColumn("a", "a", Kind.INT)]).read(claimed)
+    assert rows.table.to_pylist() == [{"a": 3}]
+    assert [(reject.line, reject.code, reject.raw) for reject in rows.rejects] == [(1, "csv.unparsable", b"1\n2")]
+
+
+class ForgetfulReader(CsvBlockReader):
+    """Loses the last row of each block."""
+
+    def read(self, block: Block) -> Rows:
+        rows = super().read(block)
+        return Rows(rows.table[:-1], rows.rejects)
+
+
+def test_a_reader_that_loses_a_row_stops_everything() -> None:
+    cutter = RecordCutter(delimiter=",", quote='"', max_record_bytes=100)
+    reader = ForgetfulReader(Recipe("csv"), [TypedColumn("a", "a")])
+    store = MemoryStore()
+    to = Destination(store, Root.ARTIFACTS, "", "t", "t.csv", 100)
     with pytest.raises(InternalError) as caught:
-        reader.read(wrong)
+        write_blocks(lambda: nullcontext(cutter.blocks([(b"1\n2\n", True)])), reader, to)
     assert caught.value.code == "staging.out_of_balance"
+    assert store.objects == {}
 
 
 def test_a_nul_byte_is_a_value() -> None:
