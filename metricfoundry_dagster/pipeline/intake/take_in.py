@@ -37,12 +37,12 @@ class _Copy:
 def take_in(attempt: Attempt, ports: Ports, progress: Progress) -> StageProduct:
     """Copy the source into the store, with SHA-256, size, media type and provenance in the product's details.
 
-    A dataset whose bytes were copied by an earlier attempt is taken from that copy, checked against its
-    checksum, so that it can be run again when the source is gone. The gate asks that size and version are
-    those that were seen, that the limits hold, and that the format is recognised.
+    A dataset whose bytes were copied by an earlier attempt is taken from that copy, so that it can be run again when
+    the source is gone. The gate asks that size and version are those that were seen, that the limits hold, that the
+    copy, read back, has the checksum of what was read, and that the format is recognised.
     """
     copy = _earlier_copy(attempt, ports) or _copy_source(attempt, ports, progress)
-    error, media_type = _judge_format(copy.file, attempt.dataset.filename, ports)
+    error, media_type = _judge(copy, attempt.dataset.filename, ports)
     summary = error.message if error else f"{copy.file.size_bytes:,} bytes of {media_type}, SHA-256 {copy.sha256[:12]}…"
     findings = () if error is None else (Finding(error.code, Severity.ERROR, error.message),)
     return StageProduct(
@@ -69,15 +69,10 @@ def _earlier_copy(attempt: Attempt, ports: Ports) -> _Copy | None:
     earlier = read_product(attempt.dataset.dataset_id, Stage.RAW_OBJECT, ports)
     if earlier is None or not earlier.files:
         return None
-    file, expected = earlier.files[0], str(earlier.details["sha256"])
+    file = earlier.files[0]
     if ports.store.stat(file.root, file.key) is None:
         return None
-    with ports.store.local(file.root, file.key) as path, path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != expected:
-        message = f"the copy {file.key} has SHA-256 {found}, but {expected} was written"
-        raise UserError("file.checksum_mismatch", message, place=Place(file=file.key))
-    return _Copy(file, expected)
+    return _Copy(file, str(earlier.details["sha256"]))
 
 
 def _copy_source(attempt: Attempt, ports: Ports, progress: Progress) -> _Copy:
@@ -114,12 +109,18 @@ def _copy_hashing(source: BinaryIO, target: Path, expected_bytes: int, progress:
     return digest.hexdigest(), copied_bytes
 
 
-def _judge_format(file: ProductFile, filename: str, ports: Ports) -> tuple[ErrorRecord | None, str]:
+def _judge(copy: _Copy, filename: str, ports: Ports) -> tuple[ErrorRecord | None, str]:
+    file = copy.file
     with ports.store.local(file.root, file.key) as path, path.open("rb") as stream:
+        found_sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        stream.seek(0)
         head = stream.read(_LOOK_BYTES)
         stream.seek(max(file.size_bytes - _LOOK_BYTES, 0))
         tail = stream.read(_LOOK_BYTES)
     try:
+        if found_sha256 != copy.sha256:
+            message = f"the copy {file.key} has SHA-256 {found_sha256}, but {copy.sha256} was written"
+            raise UserError("file.checksum_mismatch", message, place=Place(file=file.key))
         found = recognise_format(head, tail, filename, file.size_bytes)
     except UserError as error:
         return error.record, "application/octet-stream"

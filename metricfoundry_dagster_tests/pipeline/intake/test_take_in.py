@@ -2,12 +2,16 @@
 
 import gzip
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metricfoundry_dagster.adapters.fsspec_store import FsspecStore
 from metricfoundry_dagster.domain.errors import UserError
 from metricfoundry_dagster.domain.products import Root, Stage
 from metricfoundry_dagster.pipeline.flow import run_stage
@@ -86,6 +90,27 @@ def test_a_damaged_copy_is_noticed_by_its_checksum(ports: Ports, tmp_path: Path)
     error = products[-1].gate.error
     assert error is not None
     assert error.code == "file.checksum_mismatch"
+
+
+def test_a_store_that_spoils_bytes_is_noticed_at_once(ports: Ports, tmp_path: Path) -> None:
+    """The copy is read back before anything is made of it."""
+    spoiling = replace(ports, store=SpoilingStore({root: str(tmp_path / "spoiled") for root in Root}))
+    job = register(ports, write_source(tmp_path))
+    product = take_in(open_job(ports, job), spoiling, RecordingProgress())
+    assert product.gate.error is not None
+    assert product.gate.error.code == "file.checksum_mismatch"
+
+
+class SpoilingStore(FsspecStore):
+    """Loses the last bit of what is written."""
+
+    @contextmanager
+    def create(self, root: Root, key: str) -> Iterator[Path]:
+        """Write, then flip."""
+        with super().create(root, key) as path:
+            yield path
+            content = path.read_bytes()
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
 
 @given(content=st.binary(min_size=1, max_size=5_000))
