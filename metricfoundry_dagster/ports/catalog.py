@@ -153,7 +153,12 @@ class Versions(Protocol):
     def add_version(self, servable: Servable, now: datetime) -> tuple[Version, bool]:
         """Make a version and move the pointer, by the rules of `ServingEngine.serve`, in one transaction.
 
-        Gives the version and whether it is current. Raises ConflictError `datasource.mode_conflict`.
+        Gives the version and whether it is current.
+
+        Raises:
+            ConflictError: `datasource.mode_conflict`.
+            FencedError: `attempt.fenced` when a newer attempt has begun, or the attempt's job has ended: what a
+                person canceled is not shown.
         """
 
     def step_back(self, datasource: str) -> Version:

@@ -14,11 +14,12 @@ from datetime import datetime
 from sqlalchemy import Connection, func, insert, select, update
 
 from metricfoundry_dagster.adapters.catalog.database import DatabaseUser
-from metricfoundry_dagster.adapters.catalog.schema import datasets, datasources, served_pointers, served_versions
+from metricfoundry_dagster.adapters.catalog.schema import datasets, datasources, jobs, served_pointers, served_versions
 from metricfoundry_dagster.adapters.catalog.served_json import servable_to_json
 from metricfoundry_dagster.adapters.catalog.version_reading import holds, read_version, read_versions
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.errors import ConflictError, FencedError, NotFoundError
+from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.domain.served import Servable, Version
 
 
@@ -33,10 +34,12 @@ class SqlVersions(DatabaseUser):
 
         Raises:
             ConflictError: `datasource.mode_conflict`.
-            FencedError: `attempt.fenced` when a newer attempt of the dataset has begun, or was served.
+            FencedError: `attempt.fenced` when a newer attempt of the dataset has begun, or was served; when the job
+                of a registered dataset's attempt has ended.
         """
         with self._database.writing() as connection:
             _require_newest_attempt(connection, servable)
+            _require_processing(connection, servable)
             _require_mode(connection, servable)
             last_number, current_number = self._lock_pointer(connection, servable)
             if current_number is not None and holds(connection, servable, current_number):
@@ -107,6 +110,15 @@ def _require_newest_attempt(connection: Connection, servable: Servable) -> None:
     newest = max(connection.scalar(begun.with_for_update(key_share=True)) or 0, connection.scalar(served) or 0)
     if newest > servable.attempt:
         message = f"attempt {servable.attempt} of {servable.dataset_id} may not be served, there is attempt {newest}"
+        raise FencedError("attempt.fenced", message)
+
+
+def _require_processing(connection: Connection, servable: Servable) -> None:
+    """Refuse a job that was canceled or given up, and hold it: whoever ends it now does so after this was served."""
+    of_attempt = jobs.c.dataset_id == servable.dataset_id, jobs.c.attempt == servable.attempt
+    state = connection.scalar(select(jobs.c.state).where(*of_attempt).with_for_update(key_share=True))
+    if state is not None and state != JobState.PROCESSING:
+        message = f"the job of attempt {servable.attempt} of {servable.dataset_id} is {state} and may not serve"
         raise FencedError("attempt.fenced", message)
 
 

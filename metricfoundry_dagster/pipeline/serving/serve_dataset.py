@@ -23,7 +23,7 @@ def serve_dataset(attempt: Attempt, ports: Ports, progress: Progress, upstream: 
     Raises:
         UserError: `stage.upstream_missing`; `datasource.mode_conflict`.
         WorldError: the engine or the store does not answer.
-        FencedError: a newer attempt of the dataset is under way.
+        FencedError: a newer attempt of the dataset is under way, or the job was canceled meanwhile.
     """
     validated = read_product(upstream.product.dataset_id, Stage.VALIDATED_FRAME, ports)
     if validated is None:
@@ -36,11 +36,9 @@ def serve_dataset(attempt: Attempt, ports: Ports, progress: Progress, upstream: 
         if error.code != _MISMATCH:
             raise
         return _product(attempt, validated, None, {}, error.record.message)
-    progress.report(_STAGE, 0.7, "counting the rows that are served")
+    # No progress from here on: reporting may say that the job was canceled, but readers see the rows already.
     counted = ports.engine.count_rows(serving, servable.dataset_id)
-    product = _product(attempt, validated, serving, counted, _difference(servable, counted))
-    progress.report(_STAGE, 1.0)
-    return product
+    return _product(attempt, validated, serving, counted, _difference(servable, counted))
 
 
 def servable_of(attempt: Attempt, validated: StageProduct) -> Servable:

@@ -11,9 +11,9 @@ import pytest
 from metricfoundry_dagster.adapters.catalog.open_catalog import SqlCatalog, open_catalog
 from metricfoundry_dagster.adapters.duckdb_engine import DuckDbEngine
 from metricfoundry_dagster.domain.datasets import Mode, NewDataset, dataset_id_of
-from metricfoundry_dagster.domain.errors import ConflictError, ErrorRecord, Place, UserError, WorldError
+from metricfoundry_dagster.domain.errors import ConflictError, ErrorRecord, FencedError, Place, UserError, WorldError
 from metricfoundry_dagster.domain.findings import Severity
-from metricfoundry_dagster.domain.jobs import Attempt
+from metricfoundry_dagster.domain.jobs import Attempt, JobState
 from metricfoundry_dagster.domain.layout import attempt_prefix
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import Column, Gate, ProductFile, Root, Stage, StageProduct, TableProduct
@@ -108,15 +108,24 @@ def test_valid_rows_are_served_counted_and_told(house: House) -> None:
     assert rows(house, "SELECT n FROM sales ORDER BY n") == [(1,), (2,), (3,)]
 
 
-def test_progress_goes_from_the_serving_to_the_counting_to_the_end(house: House) -> None:
+def test_what_is_served_is_no_longer_stopped(house: House) -> None:
+    """Progress tells of a cancel; once readers see the rows, the stage goes on to its end."""
     attempt = house.register("a.csv")
     house.validate(attempt, t=[1])
     profile = StageProduct(Stage.PROFILE_REPORT, attempt.dataset.dataset_id, 1, (), (), (), _GOOD)
-    progress = RecordingProgress()
-    serve_dataset(attempt, house.ports, progress, ProductHandle(profile, house.ports.store))
-    shares = [share for _, share, _ in progress.reports]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1.0
+    progress = RecordingProgress(cancel_after=1)
+    product = serve_dataset(attempt, house.ports, progress, ProductHandle(profile, house.ports.store))
+    assert product.gate.passed
+    assert [share for _, share, _ in progress.reports] == [0.1]
+
+
+def test_a_job_that_is_canceled_while_its_rows_are_counted_is_not_shown(house: House) -> None:
+    attempt = house.register("a.csv")
+    house.validate(attempt, t=[1])
+    house.catalog.close_job(attempt.job.job_id, JobState.CANCELED, None, house.ports.clock.now())
+    with pytest.raises(FencedError, match=r"attempt\.fenced"):
+        house.serve(attempt)
+    assert house.ports.engine.current("sales") is None
 
 
 def test_several_tables_get_names_of_their_own(house: House) -> None:

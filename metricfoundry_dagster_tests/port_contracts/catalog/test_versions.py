@@ -4,6 +4,7 @@ import pytest
 
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.errors import ConflictError, FencedError, NotFoundError
+from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.domain.served import Version
 from metricfoundry_dagster.ports.catalog import Catalog
 from metricfoundry_dagster_tests.port_contracts.catalog.samples import (
@@ -158,6 +159,16 @@ def test_an_older_attempt_is_fenced_once_a_newer_one_has_begun(catalog: Catalog)
         catalog.add_version(servable(dataset.dataset_id, attempt=1), NOON)
     assert catalog.current_version("sales") is None
     assert catalog.add_version(servable(dataset.dataset_id, attempt=2), NOON)[1]
+
+
+@pytest.mark.parametrize("state", [JobState.CANCELED, JobState.FAILED])
+def test_a_job_that_has_ended_serves_nothing(catalog: Catalog, state: JobState) -> None:
+    """It was canceled, or held for lost, while its worker was about to serve."""
+    attempt = begun(catalog, registered(catalog))
+    catalog.close_job(attempt.job.job_id, state, None, NOON)
+    with pytest.raises(FencedError, match=rf"is {state} and may not serve \[attempt\.fenced\]"):
+        catalog.add_version(servable(attempt.dataset.dataset_id), NOON)
+    assert catalog.current_version("sales") is None
 
 
 def test_the_other_mode_than_the_one_served_is_refused(catalog: Catalog) -> None:
