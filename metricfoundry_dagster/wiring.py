@@ -20,6 +20,7 @@ from metricfoundry_dagster.ports.sources import Sources
 from metricfoundry_dagster.settings import Settings, variable_of
 
 if TYPE_CHECKING:
+    from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
     from metricfoundry_dagster.adapters.file_addresses import S3Options
 
 
@@ -51,9 +52,7 @@ def build_ports(settings: Settings, *, only_source_roots: bool = False) -> Ports
 
 def build_runs(settings: Settings) -> Runs:
     """What carries jobs: Dagster when it answers, else a process of our own."""
-    from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
-
-    return DagsterRuns(url=settings.dagster_url, home=settings.home, max_concurrent_runs=settings.max_concurrent_runs)
+    return _dagster_runs(settings)
 
 
 def build_limits(settings: Settings) -> Limits:
@@ -122,9 +121,7 @@ def tidy_directory_store(directory: Path) -> None:
 
 def find_dagster(settings: Settings) -> tuple[str | None, bool]:
     """Where the web server of this home should be, None when nothing says so, and whether it answers there."""
-    from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
-
-    runs = DagsterRuns(url=settings.dagster_url, home=settings.home, max_concurrent_runs=settings.max_concurrent_runs)
+    runs = _dagster_runs(settings)
     return runs.url, runs.is_answering()
 
 
@@ -133,6 +130,14 @@ def prepare_dagster(settings: Settings) -> tuple[Path, Path]:
     from metricfoundry_dagster.adapters.dagster_home import deployment_file, prepare_dagster_home
 
     return prepare_dagster_home(settings.home, settings.max_concurrent_runs), deployment_file("workspace.yaml")
+
+
+def _dagster_runs(settings: Settings) -> "DagsterRuns":
+    from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
+    from metricfoundry_dagster.adapters.run_processes import RunProcesses
+
+    processes = RunProcesses(settings.home, settings.max_concurrent_runs)
+    return DagsterRuns(url=settings.dagster_url, home=settings.home, processes=processes)
 
 
 def _make_home(settings: Settings) -> None:

@@ -1,21 +1,17 @@
 """Runs on Dagster: through the GraphQL of its web server when it answers, else in a process of our own.
 
-Speaks to Dagster over the wire and by processes only. The process outlives its parent: a run is not to end
-because a terminal was closed.
+Speaks to Dagster over the wire only; the processes are in `run_processes.py`.
 """
 
-import os
-import subprocess
-import sys
-import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from metricfoundry_dagster.adapters.dagster_home import prepare_dagster_home
 from metricfoundry_dagster.adapters.instance_record import url_of_instance
+from metricfoundry_dagster.adapters.run_processes import RunProcesses
 from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.jobs import Job
 from metricfoundry_dagster.ports.runs import JOB_ID_TAG, RunState
@@ -55,34 +51,31 @@ _STATES = {
 class DagsterRuns:
     """Implements `Runs`. `home` is the directory of all state, `url` the web server that was named, if any."""
 
-    def __init__(self, *, url: str | None, home: Path, max_concurrent_runs: int) -> None:
+    def __init__(self, *, url: str | None, home: Path, processes: RunProcesses) -> None:
         self._named_url = url.rstrip("/") if url else None
         self._home = home
-        self._max_concurrent_runs = max_concurrent_runs
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes = processes
 
     def submit(self, job: Job) -> str:
         """See `Runs.submit`."""
-        return self._launch(job) if self.is_answering() else self._start_process(job)
+        return self._launch(job) if self.is_answering() else self._processes.start(job)
 
     def cancel(self, run_id: str) -> None:
         """See `Runs.cancel`."""
-        if run_id in self._children:
-            self._children[run_id].terminate()
-        elif self.is_answering():
+        if not self._processes.terminate(run_id) and self.is_answering():
             self._ask(_TERMINATE, {"runId": run_id})
 
     def state(self, run_id: str) -> RunState:
-        """See `Runs.state`."""
-        if run_id in self._children:
-            return_code = self._children[run_id].poll()
-            return RunState.RUNNING if return_code is None else _ended(return_code)
-        if not self.is_answering():
-            return RunState.UNKNOWN
-        answer = self._ask(_STATUS, {"runId": run_id})["runOrError"]
-        if answer["__typename"] != "Run":
-            return RunState.UNKNOWN
-        return _STATES.get(answer["status"], RunState.WAITING)
+        """See `Runs.state`. Without a server only runs in processes of this home are known."""
+        own = self._processes.state(run_id)
+        if own is None:
+            return self._state_at_server(run_id) if self.is_answering() else RunState.UNKNOWN
+        if own is RunState.FAILED and self.is_answering():
+            with suppress(WorldError):
+                # Only Dagster knows that it ended because somebody wished so.
+                if self._state_at_server(run_id) is RunState.CANCELED:
+                    return RunState.CANCELED
+        return own
 
     @property
     def url(self) -> str | None:
@@ -99,6 +92,12 @@ class DagsterRuns:
             return answer.ok and "dagster_version" in answer.json()
         except (requests.RequestException, ValueError):
             return False
+
+    def _state_at_server(self, run_id: str) -> RunState:
+        answer = self._ask(_STATUS, {"runId": run_id})["runOrError"]
+        if answer["__typename"] != "Run":
+            return RunState.UNKNOWN
+        return _STATES.get(answer["status"], RunState.WAITING)
 
     def _launch(self, job: Job) -> str:
         self._ask(_ADD_PARTITION, {"selector": _SELECTOR, "key": job.dataset_id})
@@ -129,24 +128,3 @@ class DagsterRuns:
         if document.get("errors"):
             raise WorldError("dagster.refused", f"Dagster refused: {document['errors'][0]['message']}")
         return document["data"]
-
-    def _start_process(self, job: Job) -> str:
-        run_id = str(uuid.uuid4())
-        log_path = self._home / "logs" / f"{run_id}.log"
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        dagster_home = prepare_dagster_home(self._home, self._max_concurrent_runs)
-        environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), "METRICFOUNDRY_HOME": str(self._home)}
-        with log_path.open("ab") as log:
-            self._children[run_id] = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [sys.executable, "-m", "metricfoundry_dagster.orchestration.execute_job", job.job_id, run_id],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=environment,
-            )
-        return run_id
-
-
-def _ended(return_code: int) -> RunState:
-    return RunState.SUCCEEDED if return_code == 0 else RunState.FAILED

@@ -1,7 +1,8 @@
-"""Carry one job in this process, with no daemon and no web server: `python -m … JOB_ID_TAG RUN_ID`.
+"""Carry one job in this process, with no daemon and no web server: `python -m … JOB_ID RUN_ID`.
 
 `ingest` starts it when nothing else is running. The run is recorded in the same instance, so that the UI shows
-it later, and it is found again by its tags when this process is killed.
+it later. When this process is killed, a daemon finds that by the run's tags, and a later command by the lock that
+this process inherited and never lets go of.
 """
 
 import sys

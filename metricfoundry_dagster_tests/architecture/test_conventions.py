@@ -22,7 +22,7 @@ EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "manag
 ENVIRONMENT_READERS = dict.fromkeys(
     (
         "metricfoundry_dagster/adapters/dagster_home.py",
-        "metricfoundry_dagster/adapters/dagster_runs.py",
+        "metricfoundry_dagster/adapters/run_processes.py",
         "metricfoundry_dagster/cli/supervise.py",
         "metricfoundry_dagster/orchestration/launcher.py",
     ),
