@@ -1,4 +1,4 @@
-"""Recover jobs whose run ended without closing them: the worker died, or was ended from outside."""
+"""Recover jobs whose run ended without closing them: the worker died, was ended from outside, or had a part to do."""
 
 from dataclasses import dataclass
 from itertools import dropwhile, islice, takewhile
@@ -21,7 +21,10 @@ class Recovery:
 
 
 def recover(ports: Ports, job: Job, run_state: RunState) -> Recovery | None:
-    """Close a processing job whose run has ended, and request a new one when its worker died.
+    """Close a job whose run has ended, and put a new one in its place when the worker died.
+
+    A run that succeeded without closing its job took the dataset through some of the stages only, as a person does
+    who materializes one asset: its job is completed at the progress that it reached, and nothing follows.
 
     None when there is nothing to do: the run goes on, or the job was closed meanwhile.
     """
@@ -30,6 +33,9 @@ def recover(ports: Ports, job: Job, run_state: RunState) -> Recovery | None:
     if run_state is RunState.CANCELED:
         reason = ConflictError("job.canceled", f"run {job.run_id} was canceled").record
         return _close(job, JobState.CANCELED, reason, ports)
+    if run_state is RunState.SUCCEEDED and job.attempt:
+        closed = ports.catalog.close_partial_job(job.job_id, ports.clock.now())
+        return Recovery(ports.catalog.job(job.job_id), None) if closed else None
     message = f"run {job.run_id} ended without closing its job"
     if _deaths_before(job, ports) + 1 >= MAX_DEATHS:
         return _close(job, JobState.FAILED, WorldError("worker.died", message).record, ports)

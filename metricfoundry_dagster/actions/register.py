@@ -7,7 +7,8 @@ from pathlib import Path
 from metricfoundry_dagster.actions.name_arrival import stem_of
 from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset, dataset_id_of, slug_of
 from metricfoundry_dagster.domain.errors import ConflictError, Place, UserError
-from metricfoundry_dagster.domain.jobs import Job, JobState
+from metricfoundry_dagster.domain.jobs import MILESTONES_PERCENT, Job, JobState
+from metricfoundry_dagster.domain.products import Stage
 from metricfoundry_dagster.pipeline.read_contract import read_contract
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.object_store import ObjectInfo
@@ -117,9 +118,17 @@ def _settle(new: NewDataset, contract_text: str | None, ports: Ports) -> Registr
         ports.catalog.keep_contract(dataset.datasource, contract_text, now)
     if new.recipe and new.recipe != ports.catalog.recipe(dataset.datasource):
         ports.catalog.keep_recipe(dataset.datasource, new.recipe, now)
-    if job.state in {JobState.FAILED, JobState.CANCELED} or (changed and job.state.ended):
+    if job.state in {JobState.FAILED, JobState.CANCELED} or (changed and job.state.ended) or _is_partial(job, ports):
         job = ports.catalog.request_job(dataset.dataset_id, now)
     return Registration(dataset, job)
+
+
+def _is_partial(job: Job, ports: Ports) -> bool:
+    """Whether the job was completed with some of the stages only, and the dataset was never served."""
+    if job.state is not JobState.COMPLETED or job.progress_percent == MILESTONES_PERCENT[Stage.DRUID_DATASOURCE]:
+        return False
+    served = ports.catalog.stage(job.dataset_id, Stage.DRUID_DATASOURCE)
+    return served is None or not served.passed
 
 
 def _is_changed(dataset: Dataset, new: NewDataset, contract_text: str | None, ports: Ports) -> bool:

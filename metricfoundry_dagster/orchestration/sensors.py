@@ -10,7 +10,7 @@ from datetime import timedelta
 import dagster as dg
 
 from metricfoundry_dagster.actions.discover import discover
-from metricfoundry_dagster.actions.recover import recover
+from metricfoundry_dagster.actions.recover import Recovery, recover
 from metricfoundry_dagster.actions.submit_waiting import claim_waiting
 from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.orchestration.jobs import DATASET_JOB
@@ -71,8 +71,7 @@ def lost_jobs_sensor(settings: Settings) -> dg.SensorDefinition:
         for job in carried:
             recovery = recover(ports, job, states[job.job_id])
             if recovery is not None:
-                fate = "is taken up again" if recovery.successor else "is left to a person"
-                context.log.warning("%s: run %s ended without closing its job; it %s", job.dataset_id, job.run_id, fate)
+                context.log.warning("%s: run %s ended without closing its job; %s", job.dataset_id, job.run_id, _fate(recovery))
         return dg.SkipReason(f"{len(carried)} jobs are carried by runs")
 
     return lost_jobs
@@ -83,6 +82,14 @@ def _carried_jobs(ports: Ports) -> list[Job]:
     states = (JobState.PROCESSING, JobState.QUEUED)
     listed = [ports.catalog.datasets(DatasetFilter(state=state, limit=_MAX_CARRIED)) for state in states]
     return [job for jobs in listed for _, job in jobs if job.run_id is not None]
+
+
+def _fate(recovery: Recovery) -> str:
+    if recovery.successor is not None:
+        return "the dataset is taken up again"
+    if recovery.lost.state is JobState.COMPLETED:
+        return f"it had a part to do, up to {recovery.lost.progress_percent} %, and did it"
+    return f"the job is {recovery.lost.state}, and the dataset is left to a person"
 
 
 def _request(job: Job) -> dg.RunRequest:

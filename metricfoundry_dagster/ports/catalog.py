@@ -118,6 +118,12 @@ class Jobs(Protocol):
     def close_job(self, job_id: str, state: JobState, error: ErrorRecord | None, now: datetime) -> bool:
         """End a job that has not ended; False, without effect, when it has."""
 
+    def close_partial_job(self, job_id: str, now: datetime) -> bool:
+        """End a job as completed whose run ended well after some of the stages: it keeps the progress that it reached.
+
+        False, without effect, when it has ended. Whether the dataset is served is told by its last stage alone.
+        """
+
     def replace_job(self, job_id: str, error: ErrorRecord, now: datetime) -> Job | None:
         """End a job that has not ended as failed, and put a new one in state created in its place: both or neither.
 

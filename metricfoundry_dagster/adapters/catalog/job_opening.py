@@ -40,10 +40,12 @@ def open_job(
     return _begin(connection, dataset_id, waiting_id, run_id, attempts_before + 1)
 
 
-def end_job(connection: Connection, job_id: str, state: JobState, error: ErrorRecord | None, now: datetime) -> bool:
-    """End a job that has not ended; False when it has, or is unknown."""
+def end_job(
+    connection: Connection, job_id: str, state: JobState, error: ErrorRecord | None, now: datetime, *, whole: bool = True
+) -> bool:
+    """End a job that has not ended; False when it has, or is unknown. A completed one has 100 percent if it is `whole`."""
     change = {"state": state, "ended_at": now, "error": error.to_json() if error else None}
-    if state is JobState.COMPLETED:
+    if state is JobState.COMPLETED and whole:
         change["progress_percent"] = 100
     return connection.execute(update(jobs).where(jobs.c.job_id == job_id, jobs.c.state.in_(UNENDED)).values(change)).rowcount == 1
 

@@ -109,6 +109,11 @@ class SqlJobs(DatabaseUser):
                 find_job(connection, job_id)
             return closed
 
+    def close_partial_job(self, job_id: str, now: datetime) -> bool:
+        """End a job as completed at the progress that it reached; False, without effect, when it has ended."""
+        with self._database.writing() as connection:
+            return end_job(connection, job_id, JobState.COMPLETED, None, now, whole=False)
+
     def replace_job(self, job_id: str, error: ErrorRecord, now: datetime) -> Job | None:
         """End a job as failed and put a created one in its place; None when it has ended already.
 

@@ -172,6 +172,16 @@ def test_a_job_ends_once(catalog: Catalog, state: JobState) -> None:
     assert catalog.job(job_id) == ended
 
 
+def test_a_partial_job_is_completed_where_it_stands(catalog: Catalog) -> None:
+    job_id = begun(catalog, registered(catalog)).job.job_id
+    catalog.report_progress(job_id, Stage.STAGED_PARQUET, 20)
+    assert catalog.close_partial_job(job_id, LATER)
+    ended = catalog.job(job_id)
+    assert (ended.state, ended.error, ended.progress_percent, ended.ended_at) == (JobState.COMPLETED, None, 20, LATER)
+    assert not catalog.close_partial_job(job_id, NOON)
+    assert catalog.job(job_id) == ended
+
+
 def test_a_waiting_job_can_be_canceled(catalog: Catalog) -> None:
     job = catalog.jobs_of(registered(catalog).dataset_id)[0]
     assert catalog.close_job(job.job_id, JobState.CANCELED, None, NOON)
