@@ -49,6 +49,8 @@ class Job:
     error: ErrorRecord | None
     created_at: datetime
     ended_at: datetime | None
+    #: When somebody took it to start its run; None while nobody has.
+    claimed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

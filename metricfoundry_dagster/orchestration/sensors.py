@@ -67,7 +67,8 @@ def lost_jobs_sensor(settings: Settings) -> dg.SensorDefinition:
     )
     def lost_jobs(context: dg.SensorEvaluationContext, ports: dg.ResourceParam[Ports]) -> dg.SkipReason:
         carried = _carried_jobs(ports)
-        states = run_states(carried, context.instance)
+        known_since = ports.clock.now() - timedelta(seconds=settings.job_lost_after_seconds)
+        states = run_states(carried, context.instance, known_since=known_since)
         for job in carried:
             recovery = recover(ports, job, states[job.job_id])
             if recovery is not None:

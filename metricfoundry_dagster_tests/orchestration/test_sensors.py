@@ -55,6 +55,12 @@ def tick(settings: Settings, ports: Ports, instance: dg.DagsterInstance) -> dg.S
     return result
 
 
+def look_for_lost(settings: Settings, ports: Ports, instance: dg.DagsterInstance) -> None:
+    """One tick of the sensor of lost jobs."""
+    with dg.build_sensor_context(instance=instance, resources={"ports": ports}) as context:
+        assert isinstance(lost_jobs_sensor(settings)(context), dg.SkipReason)
+
+
 def keys(result: dg.SensorResult) -> list[str]:
     """The datasources of the requested runs."""
     return sorted(str(request.partition_key).partition("--")[0] for request in result.run_requests or [])
@@ -153,9 +159,21 @@ def test_a_job_whose_run_is_gone_is_taken_up_again(
 ) -> None:
     """The sensor closes it as died, and the other sensor submits its successor."""
     attempt = open_job(ports, register(ports, write_source(tmp_path)))
-    with dg.build_sensor_context(instance=instance, resources={"ports": ports}) as context:
-        assert isinstance(lost_jobs_sensor(settings)(context), dg.SkipReason)
+    look_for_lost(settings, ports, instance)
     lost = ports.catalog.job(attempt.job.job_id)
     assert lost.error is not None
     assert (lost.state, lost.error.code) == (JobState.FAILED, "worker.died")
     assert len(tick(settings, ports, instance).run_requests or []) == 1
+
+
+def test_a_process_that_has_not_recorded_its_run_yet_is_given_time(
+    settings: Settings, ports: Ports, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """`ingest` notes the run id seconds before its child tells Dagster of the run; after a while it counts as dead."""
+    job = register(ports, write_source(tmp_path))
+    ports.catalog.claim_job(job.job_id, ports.clock.now())
+    ports.catalog.attach_run(job.job_id, "a run of a child")
+    look_for_lost(settings, ports, instance)
+    assert ports.catalog.job(job.job_id).state is JobState.QUEUED
+    look_for_lost(settings.model_copy(update={"job_lost_after_seconds": 0.0}), ports, instance)
+    assert ports.catalog.job(job.job_id).state is JobState.FAILED

@@ -50,6 +50,7 @@ def job_of(row: Row[Any]) -> Job:
         error=ErrorRecord.from_json(row.error) if row.error else None,
         created_at=row.created_at,
         ended_at=row.ended_at,
+        claimed_at=row.claimed_at,
     )
 
 

@@ -1,5 +1,6 @@
 """Asking for jobs, claiming them, telling their progress and closing them."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_claim_that_came_to_nothing_is_given_again_marked_as_such(catalog: Cat
     job = catalog.claim_jobs(1, NOON, LOST_AFTER)[0][0]
     assert catalog.claim_jobs(1, NOON + LOST_AFTER, LOST_AFTER) == []
     late = NOON + LOST_AFTER + timedelta(microseconds=1)
-    assert catalog.claim_jobs(1, late, LOST_AFTER) == [(job, True)]
+    assert catalog.claim_jobs(1, late, LOST_AFTER) == [(replace(job, claimed_at=late), True)]
     assert catalog.claim_jobs(1, late, LOST_AFTER) == []
 
 
@@ -70,7 +71,7 @@ def test_lost_claims_are_given_beside_the_limit_of_new_ones(catalog: Catalog) ->
     catalog.register([new_dataset(name) for name in "abc"], NOON)
     lost = catalog.claim_jobs(1, NOON, LOST_AFTER)[0][0]
     late = NOON + 2 * LOST_AFTER
-    assert catalog.claim_jobs(0, late, LOST_AFTER) == [(lost, True)]
+    assert catalog.claim_jobs(0, late, LOST_AFTER) == [(replace(lost, claimed_at=late), True)]
     later = late + 2 * LOST_AFTER
     assert [was_lost for _, was_lost in catalog.claim_jobs(1, later, LOST_AFTER)] == [True, False]
 
