@@ -21,21 +21,23 @@ class RemoteSource:
     contract: str | None = None
 
 
-def adopt(ports: Ports, allowed: Sources, dataset_id: str, source: RemoteSource) -> Dataset:
-    """Register the source as the dataset of this id; a known id is given back as it is.
+def adopt(ports: Ports, allowed: Sources, dataset_id: str, source: RemoteSource, *, run_id: str) -> Dataset:
+    """Register the source as the dataset of this id; a known id of the same address is given back as it is.
 
-    `allowed` reads only what a remote request may name.
+    `allowed` reads only what a remote request may name. The new dataset's job waits for the run `run_id` alone.
 
     Raises:
-        UserError: `name.invalid`; `request.invalid` for a mode, name or contract that may not be;
-            `source.not_found`, `source.not_allowed`.
+        UserError: `name.invalid`; `request.invalid` for a mode, name or contract that may not be, and for an id that
+            another source has; `source.not_found`, `source.not_allowed`.
         NotFoundError: `contract.not_found`.
     """
     slug = datasource_of(dataset_id)
     try:
-        return ports.catalog.dataset(dataset_id)
+        known = ports.catalog.dataset(dataset_id)
     except NotFoundError:
         pass
+    else:
+        return _require_same_source(known, allowed.uri_of(source.source_uri))
     info = allowed.stat(source.source_uri)
     new = NewDataset(
         dataset_id=dataset_id,
@@ -48,7 +50,16 @@ def adopt(ports: Ports, allowed: Sources, dataset_id: str, source: RemoteSource)
         size_bytes=info.size_bytes,
         contract=_contract(source.contract, ports),
     )
-    return ports.catalog.register([new], ports.clock.now())[0]
+    [dataset] = ports.catalog.register([new], ports.clock.now(), run_id)
+    return _require_same_source(dataset, info.uri)
+
+
+def _require_same_source(dataset: Dataset, uri: str) -> Dataset:
+    """The dataset, unless its id is asked for with another source: its own bytes would go through unseen."""
+    if dataset.source_uri != uri:
+        message = f"{dataset.dataset_id} is the dataset of {dataset.source_uri!r}, not of {uri!r}"
+        raise UserError("request.invalid", message, hint="Give another source a dataset id of its own.")
+    return dataset
 
 
 def _given_name(name: str, slug: str) -> str:

@@ -14,6 +14,7 @@ from metricfoundry_dagster.adapters.file_addresses import (
     describe_remote,
     kind_of,
     local_path,
+    local_uri,
     scheme_of,
     world_errors,
 )
@@ -47,6 +48,15 @@ class FsspecSources:
                 return describe_local(_shown_name(path), path, os.fstat(descriptor))
         info = self._remote_info(uri)
         return describe_remote(uri.rpartition("/")[2], _remote_uri(uri), info)
+
+    def uri_of(self, uri: str) -> str:
+        """As the port says."""
+        if scheme_of(uri) != "file":
+            return _remote_uri(uri)
+        try:
+            return local_uri(local_path(uri))
+        except (OSError, ValueError, RuntimeError):
+            raise UserError("source.not_found", f"{uri!r} is not a path", place=Place(file=uri)) from None
 
     @contextmanager
     def open(self, uri: str) -> Iterator[BinaryIO]:

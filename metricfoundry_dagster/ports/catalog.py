@@ -49,10 +49,11 @@ class Arrivals(Protocol):
 class Datasets(Protocol):
     """Datasets and their datasources."""
 
-    def register(self, new: Sequence[NewDataset], now: datetime) -> list[Dataset]:
+    def register(self, new: Sequence[NewDataset], now: datetime, run_id: str | None = None) -> list[Dataset]:
         """Register datasets, in order, in one transaction, each with a job in state created.
 
-        One whose id is known is given back as it is, without a new job. All in one or none.
+        With `run_id` the jobs are queued and belong to that run, which is about to begin them: nobody else submits
+        them. One whose id is known is given back as it is, without a new job. All in one or none.
 
         Raises:
             ConflictError: `datasource.name_taken` or `datasource.mode_conflict`.
@@ -103,12 +104,12 @@ class Jobs(Protocol):
     def open_job(self, dataset_id: str, run_id: str, job_id: str | None, parent_run_id: str | None, now: datetime) -> Attempt:
         """Begin, or go on with, the dataset's job that this run carries: it is processing, and has its attempt.
 
-        The same run always gets the same job. The waiting job `job_id` (or any waiting one) is taken; one that
+        The same run always gets the same job. The waiting job `job_id` (or any that waits for no other run) is taken; one that
         `parent_run_id` carried is closed as failed with `worker.died` and a new one takes its place; without any
         of these a new job is made. Beginning raises the dataset's current attempt, which fences earlier ones.
 
         Raises:
-            ConflictError: `job.not_retryable` when `job_id` is carried by another run that is not the parent;
+            ConflictError: `job.not_retryable` when the job is carried by another run that is not the parent;
                 `job.canceled` when it was canceled.
         """
 

@@ -17,5 +17,11 @@ class Sources(Protocol):
             WorldError: `store.unreachable` when its store does not answer.
         """
 
+    def uri_of(self, uri: str) -> str:
+        """The full address that `stat` gives a source, without asking whether anything is there.
+
+        Raises UserError `source.not_found` for what cannot be an address.
+        """
+
     def open(self, uri: str) -> AbstractContextManager[BinaryIO]:
         """Open it for one sequential read of its bytes. Raises as `stat` does."""

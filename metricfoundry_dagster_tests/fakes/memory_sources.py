@@ -29,6 +29,9 @@ class MemorySources:
             raise UserError("source.not_found", f"there is nothing at {uri!r}", place=Place(file=uri))
         return ObjectInfo(key.rpartition("/")[2], uri, found.etag, found.size_bytes, found.modified_at)
 
+    def uri_of(self, uri: str) -> str:
+        return uri
+
     @contextmanager
     def open(self, uri: str) -> Iterator[BinaryIO]:
         self.stat(uri)

@@ -12,15 +12,15 @@ from metricfoundry_dagster.adapters.catalog.rows import dataset_of, find_dataset
 from metricfoundry_dagster.adapters.catalog.schema import arrivals, datasets, datasources, jobs, source_digest
 from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset
 from metricfoundry_dagster.domain.errors import ConflictError, Place, UserError
-from metricfoundry_dagster.domain.jobs import Job
+from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.ports.catalog import DatasetFilter
 
 
 class SqlDatasets(DatabaseUser):
     """Registering locks the datasources that it is about, so that sequences are given one after another."""
 
-    def register(self, new: Sequence[NewDataset], now: datetime) -> list[Dataset]:
-        """Register datasets, each with a job in state created; all in one or none.
+    def register(self, new: Sequence[NewDataset], now: datetime, run_id: str | None = None) -> list[Dataset]:
+        """Register datasets, each with a job that waits, for `run_id` alone if it is given; all in one or none.
 
         A dataset is known by its id, which for an object that was seen is made of its address and ETag.
 
@@ -35,7 +35,7 @@ class SqlDatasets(DatabaseUser):
             known = _known_datasets(connection, new)
             registered, added = _give_sequences(new, known, sequences, now)
             if added:
-                _insert(connection, added, sequences, now)
+                _insert(connection, added, sequences, [_first_job_row(dataset, now, run_id) for dataset in added])
         return registered
 
     def revise(self, dataset_id: str, contract: str | None, recipe: dict[str, object]) -> Dataset:
@@ -151,9 +151,16 @@ def _dataset_from(new: NewDataset, sequence: int, now: datetime) -> Dataset:
     )
 
 
-def _insert(connection: Connection, added: Sequence[Dataset], sequences: dict[str, int], now: datetime) -> None:
+def _first_job_row(dataset: Dataset, now: datetime, run_id: str | None) -> dict[str, object]:
+    claim = {"state": JobState.QUEUED, "run_id": run_id, "claimed_at": now} if run_id is not None else {}
+    return new_job_row(dataset.dataset_id, now) | claim
+
+
+def _insert(
+    connection: Connection, added: Sequence[Dataset], sequences: dict[str, int], first_jobs: list[dict[str, object]]
+) -> None:
     connection.execute(insert(datasets), [_dataset_row(dataset) for dataset in added])
-    connection.execute(insert(jobs), [new_job_row(dataset.dataset_id, now) for dataset in added])
+    connection.execute(insert(jobs), first_jobs)
     for slug in sorted({dataset.datasource for dataset in added}):
         connection.execute(update(datasources).where(datasources.c.slug == slug).values(last_sequence=sequences[slug]))
     for chunk in in_chunks(source_digest(dataset.source_uri, dataset.etag) for dataset in added):

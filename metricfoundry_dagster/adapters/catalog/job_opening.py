@@ -79,6 +79,8 @@ def _choose(
         # Somebody runs the dataset by hand while an old run hangs: the newer wish counts.
         end_job(connection, unended.job_id, JobState.FAILED, _record("attempt.fenced", f"{_run(unended)} was overtaken"), now)
         return None
+    if unended is not None and unended.run_id is not None:
+        raise _belongs_elsewhere(unended)  # it is about to begin, and would find its job taken
     return unended
 
 

@@ -30,5 +30,5 @@ def raw_object(
     if config.source_uri is not None:
         with translated_to_dagster(context.retry_number, give_up_of(context, ports)):
             source = RemoteSource(config.source_uri, config.datasource, config.mode, config.contract)
-            adopt(ports, remote_sources, context.partition_key, source)
+            adopt(ports, remote_sources, context.partition_key, source, run_id=context.run.run_id)
     return materialize_stage(Stage.RAW_OBJECT, context, ports)

@@ -9,7 +9,7 @@ from metricfoundry_dagster.domain.errors import ConflictError, NotFoundError
 from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.domain.products import Stage
 from metricfoundry_dagster.ports.catalog import Catalog
-from metricfoundry_dagster_tests.port_contracts.catalog.samples import LATER, NOON, begun, registered
+from metricfoundry_dagster_tests.port_contracts.catalog.samples import LATER, NOON, begun, new_dataset, registered
 
 
 @pytest.fixture
@@ -105,13 +105,24 @@ def test_a_run_by_hand_overtakes_one_that_hangs(catalog: Catalog, dataset: Datas
     assert overtaken.error.code == "attempt.fenced"
 
 
-def test_a_run_by_hand_takes_the_job_that_waits_for_another_run(catalog: Catalog, dataset: Dataset, first: Job) -> None:
-    """The other run finds its job taken, and does not start the dataset again."""
+def test_a_run_by_hand_leaves_the_job_that_waits_for_another_run(catalog: Catalog, dataset: Dataset, first: Job) -> None:
+    """Else the other run would find its job taken, and fail."""
     catalog.claim_job(first.job_id, NOON)
     catalog.attach_run(first.job_id, "run-1")
-    assert begun(catalog, dataset, "run-2").job.job_id == first.job_id
+    for parent in (None, "run-0"):
+        with pytest.raises(ConflictError, match=r"is queued and belongs to run run-1 \[job\.not_retryable\]"):
+            begun(catalog, dataset, "run-2", parent=parent)
+    assert begun(catalog, dataset, "run-1", job_id=first.job_id).job.job_id == first.job_id
+
+
+def test_a_dataset_registered_by_a_run_has_a_job_for_that_run_alone(catalog: Catalog) -> None:
+    """The sensor does not claim it, and another run does not take it."""
+    [dataset] = catalog.register([new_dataset()], NOON, "run-1")
+    assert catalog.claim_jobs(9, LATER, timedelta(0)) == []
     with pytest.raises(ConflictError, match=r"\[job\.not_retryable\]"):
-        begun(catalog, dataset, "run-1", job_id=first.job_id)
+        begun(catalog, dataset, "run-2")
+    assert begun(catalog, dataset, "run-1").number == 1
+    assert len(catalog.jobs_of(dataset.dataset_id)) == 1
 
 
 def test_a_job_of_another_run_is_refused(catalog: Catalog, dataset: Dataset, first: Job) -> None:
