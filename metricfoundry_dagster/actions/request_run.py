@@ -12,14 +12,16 @@ def request_run(ports: Ports, runs: Runs, job_id: str) -> Job:
     A job that somebody else has claimed is left to them.
 
     Raises:
-        WorldError: when the run cannot be submitted; the job waits again, as created.
+        WorldError: `dagster.refused`: the job waits again, as created. `dagster.unreachable`: the run may have been
+            launched all the same, so the job stays queued until somebody has looked for it.
     """
     catalog = ports.catalog
     if catalog.claim_job(job_id, ports.clock.now()):
         try:
             run_id = runs.submit(catalog.job(job_id))
-        except WorldError:
-            catalog.release_job(job_id)
+        except WorldError as error:
+            if error.code == "dagster.refused":
+                catalog.release_job(job_id)
             raise
         catalog.attach_run(job_id, run_id)
     return catalog.job(job_id)

@@ -38,6 +38,10 @@ mutation ($runId: String!) {
 }"""
 _STATUS = """
 query ($runId: ID!) { runOrError(runId: $runId) { __typename ... on Run { status } } }"""
+_FIND = """
+query ($filter: RunsFilter!) {
+  runsOrError(filter: $filter, limit: 1) { __typename ... on Runs { results { runId } } ... on Error { message } }
+}"""
 _SELECTOR = {"repositoryName": "__repository__", "repositoryLocationName": "metricfoundry_dagster"}
 _STATES = {
     "SUCCESS": RunState.SUCCEEDED,
@@ -59,6 +63,15 @@ class DagsterRuns:
     def submit(self, job: Job) -> str:
         """See `Runs.submit`."""
         return self._launch(job) if self.is_answering() else self._processes.start(job)
+
+    def run_of(self, job: Job) -> str | None:
+        """See `Runs.run_of`. Only a web server is asked."""
+        if not self.is_answering():
+            return None
+        answer = self._ask(_FIND, {"filter": {"tags": [{"key": JOB_ID_TAG, "value": job.job_id}]}})["runsOrError"]
+        if answer["__typename"] != "Runs":
+            raise WorldError("dagster.refused", f"Dagster did not look for a run: {answer.get('message', answer)}")
+        return next((str(run["runId"]) for run in answer["results"]), None)
 
     def cancel(self, run_id: str) -> None:
         """See `Runs.cancel`."""
@@ -100,7 +113,9 @@ class DagsterRuns:
         return _STATES.get(answer["status"], RunState.WAITING)
 
     def _launch(self, job: Job) -> str:
-        self._ask(_ADD_PARTITION, {"selector": _SELECTOR, "key": job.dataset_id})
+        added = self._ask(_ADD_PARTITION, {"selector": _SELECTOR, "key": job.dataset_id})["addDynamicPartition"]
+        if added["__typename"] not in {"AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"}:
+            raise WorldError("dagster.refused", f"Dagster did not add a partition: {added.get('message', added)}")
         params = {
             "selector": {**_SELECTOR, "jobName": "dataset_job"},
             "executionMetadata": {

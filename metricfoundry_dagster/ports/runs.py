@@ -26,6 +26,9 @@ class Runs(Protocol):
     def submit(self, job: Job) -> str:
         """Start a run that carries the job, and give its id. The run is tagged with the job's id."""
 
+    def run_of(self, job: Job) -> str | None:
+        """The id of a run that was started for the job, None when none is known."""
+
     def cancel(self, run_id: str) -> None:
         """Ask the run to end; without effect when it has ended."""
 

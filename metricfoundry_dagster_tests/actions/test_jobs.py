@@ -8,7 +8,9 @@ from metricfoundry_dagster.actions.request_run import request_run
 from metricfoundry_dagster.actions.retry import retry
 from metricfoundry_dagster.domain.errors import ConflictError, NotFoundError, UserError, WorldError
 from metricfoundry_dagster.domain.jobs import Job, JobState
+from metricfoundry_dagster.ports.runs import RunState
 from metricfoundry_dagster_tests.actions.conftest import World
+from metricfoundry_dagster_tests.fakes.memory_runs import MemoryRuns
 
 
 @pytest.fixture
@@ -28,19 +30,50 @@ def test_a_waiting_job_is_submitted_once(world: World, registered: Registration)
     assert len(world.runs.submitted) == 1
 
 
-def test_a_job_waits_again_when_dagster_is_away(world: World, registered: Registration) -> None:
+def refuse(_job: Job, _run_id: str) -> None:
+    raise WorldError("dagster.refused", "no")
+
+
+def test_a_job_waits_again_when_dagster_refuses_its_run(world: World, registered: Registration) -> None:
+    with pytest.raises(WorldError):
+        request_run(world.ports, MemoryRuns(refuse), registered.job.job_id)
+    assert world.ports.catalog.job(registered.job.job_id).state is JobState.CREATED
+    assert request(world, registered).state is JobState.QUEUED
+
+
+def test_a_job_is_not_submitted_again_when_the_answer_was_lost(world: World, registered: Registration) -> None:
+    """Dagster may have launched the run; somebody looks for it before there is another."""
     world.runs.away = True
     with pytest.raises(WorldError):
         request(world, registered)
-    assert world.ports.catalog.job(registered.job.job_id).state is JobState.CREATED
     world.runs.away = False
-    assert request(world, registered).state is JobState.QUEUED
+    assert (request(world, registered).state, world.runs.submitted) == (JobState.QUEUED, [])
 
 
 def test_a_dataset_whose_job_ended_can_be_retried(world: World, registered: Registration) -> None:
     world.ports.catalog.close_job(registered.job.job_id, JobState.FAILED, None, world.clock.now())
     job = retry(world.ports, world.runs, registered.dataset.dataset_id)
     assert (job.state, job.run_id, job.job_id != registered.job.job_id) == (JobState.QUEUED, "run-1", True)
+
+
+def test_a_dataset_whose_run_was_lost_can_be_retried(world: World, registered: Registration) -> None:
+    """Without a daemon nobody else closes the job of a killed worker."""
+    lost = request(world, registered)
+    world.ports.catalog.open_job(lost.dataset_id, "run-1", lost.job_id, None, world.clock.now())
+    world.runs.states["run-1"] = RunState.FAILED
+    job = retry(world.ports, world.runs, lost.dataset_id)
+    assert (job.state, job.run_id, job.job_id != lost.job_id) == (JobState.QUEUED, "run-2", True)
+    closed = world.ports.catalog.job(lost.job_id)
+    assert closed.error
+    assert closed.error.code == "worker.died"
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_a_dataset_whose_run_may_go_on_cannot_be_retried(world: World, registered: Registration, *, away: bool) -> None:
+    request(world, registered)
+    world.runs.away = away
+    with pytest.raises(ConflictError, match=r"job\.not_retryable"):
+        retry(world.ports, world.runs, registered.dataset.dataset_id)
 
 
 def test_a_job_under_way_cannot_be_retried(world: World, registered: Registration) -> None:

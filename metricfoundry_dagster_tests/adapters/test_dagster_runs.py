@@ -142,3 +142,23 @@ def test_a_process_that_cannot_be_started_is_refused(tmp_path: Path) -> None:
     processes_of(tmp_path, "pass")
     with pytest.raises(WorldError, match=r"dagster\.refused"):
         RunProcesses(tmp_path, 2, command=(str(tmp_path / "nothing"),)).start(JOB)
+
+
+def test_a_partition_that_is_there_already_does_no_harm(tmp_path: Path, server: WebServer) -> None:
+    server.answers["addDynamicPartition"] = {"addDynamicPartition": {"__typename": "DuplicateDynamicPartitionError"}}
+    assert runs_of(tmp_path, server.url).submit(JOB) == "launched"
+
+
+def test_without_its_partition_no_run_is_launched(tmp_path: Path, server: WebServer) -> None:
+    answer = {"__typename": "UnauthorizedError", "message": "read only"}
+    server.answers["addDynamicPartition"] = {"addDynamicPartition": answer}
+    with pytest.raises(WorldError, match="read only") as caught:
+        runs_of(tmp_path, server.url).submit(JOB)
+    assert (caught.value.code, len(server.asked)) == ("dagster.refused", 1)
+
+
+@pytest.mark.parametrize(("results", "run_id"), [([], None), ([{"runId": "a"}], "a")])
+def test_the_run_of_a_job_is_found(tmp_path: Path, server: WebServer, results: list[object], run_id: str | None) -> None:
+    server.answers["runsOrError"] = {"runsOrError": {"__typename": "Runs", "results": results}}
+    assert runs_of(tmp_path, server.url).run_of(JOB) == run_id
+    assert runs_of(tmp_path).run_of(JOB) is None

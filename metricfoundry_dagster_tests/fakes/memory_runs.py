@@ -26,6 +26,10 @@ class MemoryRuns:
             self._on_submit(job, run_id)
         return run_id
 
+    def run_of(self, job: Job) -> str | None:
+        self._require_dagster()
+        return next((f"run-{number}" for number, each in enumerate(self.submitted, start=1) if each.job_id == job.job_id), None)
+
     def cancel(self, run_id: str) -> None:
         self._require_dagster()
         self.canceled.append(run_id)
