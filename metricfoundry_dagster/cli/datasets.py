@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from metricfoundry_dagster.cli.output import print_error, print_json, print_line, print_table, say
+from metricfoundry_dagster.cli.output import error_document, print_error, print_json, print_line, print_table, say
 from metricfoundry_dagster.domain.jobs import JobState
 
 if TYPE_CHECKING:
@@ -131,12 +131,16 @@ def retry(
     home = _open_home()
     found = find_dataset(home.ports, dataset)
     job = retry_dataset(home.ports, home.runs, found.dataset_id)
+    error = job.error
     if wait:
-        job = carry_out_with_bars(home, [(found.filename, job)])[0]
-    if job.error:
-        print_error(job.error)
-    _tell({"dataset_id": found.dataset_id, "job": job_document(job)}, f"{found.dataset_id}  {job.state}", as_json=as_json)
-    raise typer.Exit(exit_code_of_record(job.error))
+        ending = carry_out_with_bars(home, [(found.filename, job)])[0]
+        job, error = ending.job, ending.error
+    if error:
+        print_error(error)
+    failure = error_document(error) if error else {}
+    document = {**failure, "dataset_id": found.dataset_id, "job": job_document(job)}
+    _tell(document, f"{found.dataset_id}  {job.state}", as_json=as_json)
+    raise typer.Exit(exit_code_of_record(error))
 
 
 @datasets_app.command()

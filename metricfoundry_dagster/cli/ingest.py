@@ -13,6 +13,7 @@ from metricfoundry_dagster.domain.errors import ErrorRecord
 
 if TYPE_CHECKING:
     from metricfoundry_dagster.actions.register import Registration, Wishes
+    from metricfoundry_dagster.cli.carry_out import Ending
     from metricfoundry_dagster.cli.open_home import OpenHome
     from metricfoundry_dagster.domain.jobs import Job
     from metricfoundry_dagster.ports.bundle import Ports
@@ -60,46 +61,66 @@ def _ingest_all(sources: Sequence[str], wishes: "Wishes", *, wait: bool) -> list
     registered = [_register(home.ports, source, wishes) for source in sources]
     unfinished = {each.job.job_id: each for each in registered if not isinstance(each, ErrorRecord) and not each.job.state.ended}
     if wait:
-        ended = carry_out_with_bars(home, [(each.dataset.filename, each.job) for each in unfinished.values()])
-        jobs = {job.job_id: job for job in ended}
+        endings = carry_out_with_bars(home, [(each.dataset.filename, each.job) for each in unfinished.values()])
     else:
-        jobs = {job_id: _request(home, job_id) for job_id in unfinished}
-    return [_outcome(source, each, jobs, home.ports) for source, each in zip(sources, registered, strict=True)]
+        endings = _submit_all(home, [each.job for each in unfinished.values()])
+    by_job = dict(zip(unfinished, endings, strict=True))
+    return [_outcome(source, each, by_job, home.ports) for source, each in zip(sources, registered, strict=True)]
 
 
 def _register(ports: "Ports", source: str, wishes: "Wishes") -> "Registration | ErrorRecord":
     """One source that is refused does not keep the others out."""
     from metricfoundry_dagster.actions.register import register_source
-    from metricfoundry_dagster.domain.errors import UserError
+    from metricfoundry_dagster.domain.errors import UserError, WorldError
 
     try:
         return register_source(ports, source, wishes)
-    except UserError as error:
+    except (UserError, WorldError) as error:
         return error.record
 
 
-def _request(home: "OpenHome", job_id: str) -> "Job":
+def _submit_all(home: "OpenHome", jobs: "Sequence[Job]") -> "list[Ending]":
+    """Submit the jobs to Dagster. Without it they stay: as many processes as files would be too many at once."""
+    from metricfoundry_dagster.cli.carry_out import Ending
+    from metricfoundry_dagster.cli.output import say
+    from metricfoundry_dagster.wiring import find_dagster
+
+    _, answers = find_dagster(home.settings)
+    if answers:
+        return [_submit(home, job) for job in jobs]
+    if jobs:
+        say("Dagster is not running: what was registered waits until `metricfoundry up` takes it up.")
+    return [Ending(job, None) for job in jobs]
+
+
+def _submit(home: "OpenHome", job: "Job") -> "Ending":
     from metricfoundry_dagster.actions.request_run import request_run
+    from metricfoundry_dagster.cli.carry_out import Ending
+    from metricfoundry_dagster.domain.errors import WorldError
 
-    return request_run(home.ports, home.runs, job_id)
+    try:
+        return Ending(request_run(home.ports, home.runs, job.job_id), None)
+    except WorldError as error:
+        return Ending(job, error.record)
 
 
-def _outcome(source: str, registered: "Registration | ErrorRecord", jobs: "dict[str, Job]", ports: "Ports") -> _Outcome:
+def _outcome(source: str, registered: "Registration | ErrorRecord", endings: "dict[str, Ending]", ports: "Ports") -> _Outcome:
     from metricfoundry_dagster.actions.look_up import look_up
+    from metricfoundry_dagster.cli.carry_out import Ending
     from metricfoundry_dagster.cli.dataset_documents import dataset_document, report_uri, row_counts, served_tables
 
     if isinstance(registered, ErrorRecord):
         return _Outcome(source, {}, registered)
     view = look_up(ports, registered.dataset.dataset_id)
-    job = jobs.get(registered.job.job_id, registered.job)
+    ending = endings.get(registered.job.job_id) or Ending(registered.job, registered.job.error)
     document = {
-        **dataset_document(view.dataset, job),
+        **dataset_document(view.dataset, ending.job),
         "already_there": registered.already_there,
         "rows": row_counts(view),
         "served_as": served_tables(view),
         "report": report_uri(view, ports.store),
     }
-    return _Outcome(source, document, job.error)
+    return _Outcome(source, document, ending.error)
 
 
 def _show(outcomes: list[_Outcome], *, as_json: bool) -> None:

@@ -12,13 +12,13 @@ from metricfoundry_dagster.domain.jobs import Job
 
 @contextmanager
 def job_bars(names: Mapping[str, str]) -> Iterator[Callable[[Job], None]]:
-    """One bar per job id, named as given; tell it of a job at every look."""
+    """One bar per dataset id, named as given; tell it of the dataset's job at every look."""
     with _bars() as progress:
-        bars = {job_id: progress.add_task(visible(name), total=100, now="waiting") for job_id, name in names.items()}
+        bars = {key: progress.add_task(visible(name), total=100, now="waiting") for key, name in names.items()}
 
         def show(job: Job) -> None:
             now = job.stage.value if job.stage and not job.state.ended else job.state.value
-            progress.update(bars[job.job_id], completed=job.progress_percent, now=now)
+            progress.update(bars[job.dataset_id], completed=job.progress_percent, now=now)
 
         yield show
 

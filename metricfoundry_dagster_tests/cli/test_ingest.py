@@ -10,6 +10,7 @@ import pytest
 from metricfoundry_dagster_tests.cli.bad_files import BAD_FILES, make_bad_file
 from metricfoundry_dagster_tests.cli.command import Command, Outcome
 from metricfoundry_dagster_tests.embedded import embedded_ports, ingest, write_source
+from metricfoundry_dagster_tests.fakes.web_server import web_server
 
 PEOPLE = "id,name\n" + "".join(f"{number},n{number}\n" for number in range(1, 21)) + "x\n"
 
@@ -46,10 +47,39 @@ def test_files_are_served_and_a_bad_one_keeps_none_out(command: Command, folder:
     assert "gzip.truncated" in command("datasets", "show", failed["dataset_id"]).err
 
 
+def test_without_dagster_nothing_is_started_that_nobody_waits_for(command: Command, folder: Path) -> None:
+    """Else there would be as many processes as files."""
+    paths = [write_source(folder, f"{number}.csv") for number in range(3)]
+    found = command("ingest", *paths, "--no-wait", "--json")
+    assert (found.code, [each["job"]["state"] for each in found.documents]) == (0, ["created"] * 3)
+    assert "`metricfoundry up` takes it up" in found.err
+    assert not (folder / ".metricfoundry/runs").exists()
+
+
+def test_with_dagster_what_nobody_waits_for_is_submitted(command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with web_server() as server:
+        monkeypatch.setenv("METRICFOUNDRY_DAGSTER_URL", server.url)
+        found = command("ingest", write_source(folder), "--no-wait", "--json")
+    assert (found.code, found.document["job"]["state"], found.document["job"]["run_id"]) == (0, "queued", "launched")
+
+
+def test_each_file_that_cannot_be_submitted_has_its_own_error(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write_source(folder, f"{number}.csv") for number in range(2)]
+    with web_server() as server:
+        monkeypatch.setenv("METRICFOUNDRY_DAGSTER_URL", server.url)
+        server.answers["launchRun"] = {"launchRun": {"__typename": "PythonError", "message": "no"}}
+        found = command("ingest", *paths, "missing.csv", "--no-wait", "--json")
+    codes = [each["error"]["code"] for each in found.documents]
+    assert (found.code, codes) == (4, ["dagster.refused", "dagster.refused", "source.not_found"])
+
+
 def test_a_retried_dataset_is_waited_for(command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRICFOUNDRY_HOME", str(folder / "home"))
     failed = ingest(embedded_ports(folder), make_bad_file(folder, "cut.csv.gz"))[0].dataset_id
     found = in_a_process("datasets", "retry", failed, "--json")
+    assert (found.document["status"], found.document["error"]["code"]) == ("error", "gzip.truncated")
     assert (found.code, found.document["job"]["error"]["code"], found.document["job"]["attempt"]) == (3, "gzip.truncated", 2)
 
 
