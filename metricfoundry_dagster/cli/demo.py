@@ -6,13 +6,12 @@ with planes, weather, airports and airlines.
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from metricfoundry_dagster.cli.sample_data import SampleName, unpack_sample
+from metricfoundry_dagster.cli.sample_data import SampleName, drop_samples
 from metricfoundry_dagster.cli.supervise import supervised
 from metricfoundry_dagster.cli.up import keep_going, print_places
 from metricfoundry_dagster.domain.datasets import Dataset
@@ -40,15 +39,13 @@ def demo(port: int | None, *, stay: bool = True) -> None:
     console = Console(stderr=True)
     with supervised(settings, port or settings.port) as supervisor:
         console.print("Starting Dagster …")
-        incoming = Path(settings.uploads_root) / "incoming"
-        for name in get_args(SampleName):
-            unpack_sample(name, incoming / name)
-        supervisor.wait_until_ready()
         ports = build_ports(settings)
+        drop_samples(ports.store)
+        supervisor.wait_until_ready()
         served = _watch(console, ports, supervisor.keep_alive)
         _print_results(console, ports, served)
         print_places(console, supervisor, settings)
-        _print_next_steps(console, incoming)
+        _print_next_steps(console, settings.uploads_root)
         if stay:
             keep_going(supervisor)
     console.print("Stopped. What was under way goes on at the next start.")
@@ -92,7 +89,10 @@ def _print_results(console: Console, ports: Ports, served: Sequence[tuple[Datase
             console.print(f"Report       {ports.store.uri(file.root, file.key)}", soft_wrap=True)
 
 
-def _print_next_steps(console: Console, incoming: Path) -> None:
+def _print_next_steps(console: Console, uploads_root: str) -> None:
+    if "://" in uploads_root:
+        return
+    incoming = f"{uploads_root}/incoming"
     console.print("\nTry, in another terminal:", highlight=False)
     console.print(f"  python examples/break_rows.py {incoming}/flights/flights.csv broken.csv", soft_wrap=True, highlight=False)
     console.print(f"  cp broken.csv {incoming}/flights/", soft_wrap=True, highlight=False)

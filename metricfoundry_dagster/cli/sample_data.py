@@ -6,10 +6,14 @@ The package's files are read where they lie; importing it would load pandas and 
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, get_args
 from zipfile import ZipFile
 
 from metricfoundry_dagster.domain.errors import NotFoundError
+from metricfoundry_dagster.domain.layout import INCOMING
+from metricfoundry_dagster.domain.products import Root
+from metricfoundry_dagster.ports.object_store import ObjectStore
 
 SampleName = Literal["flights", "planes", "weather", "airports", "airlines"]
 
@@ -33,6 +37,22 @@ def unpack_sample(name: SampleName, destination: Path) -> Path:
         _copy(_package_folder() / "data", name, unfinished)
         unfinished.replace(target)
     return target
+
+
+def drop_samples(store: ObjectStore) -> None:
+    """Put every table into the drop zone, wherever that is, as the datasource of its name; one that is there is left alone.
+
+    Raises:
+        NotFoundError: `source.not_found` when the package is not installed.
+        WorldError: `store.unreachable`.
+    """
+    with TemporaryDirectory() as folder:
+        for name in get_args(SampleName):
+            key = f"{INCOMING}{name}/{name}.csv"
+            if store.stat(Root.UPLOADS, key) is None:
+                sample = unpack_sample(name, Path(folder))
+                with store.create(Root.UPLOADS, key) as path:
+                    shutil.copyfile(sample, path)
 
 
 def _copy(folder: Path, name: str, target: Path) -> None:

@@ -1,7 +1,7 @@
 """Where things lie in the object store: the only place that spells a key.
 
 uploads/    incoming/<datasource>/**                        the drop zone
-            datasets/<dataset_id>/source/<filename>         the bytes that we work on
+            datasets/<dataset_id>/source/<attempt>/<filename>   the bytes that we work on
 artifacts/  datasets/<dataset_id>/staged/<attempt>/…        one folder per attempt, written once
                 <table>/part-00000.parquet …, rejects/<table>.parquet, lines/<table>.parquet
             datasets/<dataset_id>/validated/<attempt>/…     <table>/part-…, quarantine/<table>.parquet

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from metricfoundry_dagster.cli.sample_data import SampleName, unpack_sample
+from metricfoundry_dagster.cli.sample_data import SampleName, drop_samples, unpack_sample
 from metricfoundry_dagster.domain.errors import NotFoundError
+from metricfoundry_dagster.domain.products import Root
+from metricfoundry_dagster_tests.fakes.memory_store import MemoryStore
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,14 @@ def test_pandas_is_not_loaded(tmp_path: Path) -> None:
         f"unpack_sample('airlines', Path({str(tmp_path)!r})); sys.exit('pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_all_of_it_is_dropped_where_files_come_in_once(sample_folder: Path) -> None:
+    """Into any store: the drop zone may be a bucket."""
+    store = MemoryStore()
+    store.write_bytes(Root.UPLOADS, "incoming/airlines/airlines.csv", b"mine")
+    drop_samples(store)
+    names = ["airlines", "airports", "flights", "planes", "weather"]
+    assert [each.key for each in store.list(Root.UPLOADS, "incoming/")] == [f"incoming/{name}/{name}.csv" for name in names]
+    assert store.read_bytes(Root.UPLOADS, "incoming/airlines/airlines.csv") == b"mine"
+    assert store.read_bytes(Root.UPLOADS, "incoming/planes/planes.csv") == unpack_sample("planes", sample_folder).read_bytes()
