@@ -11,8 +11,11 @@ A record ends at \n, \r\n or a lone \r outside quotes; a line without any byte i
 field only at its start; elsewhere in an unquoted field it is text. How the bytes come in chunks changes nothing.
 """
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 
@@ -23,6 +26,8 @@ from metricfoundry_dagster.pipeline.staging.walk_record import Fault, walk_recor
 _CR = 13
 #: Records walked one by one after a misplaced quote, before the whole rest is tried again: they come in crowds.
 _WALKED_RECORDS = 200
+#: A block has no more records, and not many more rejects: readers keep up to some hundred bytes for each.
+_MANY_RECORDS = 200_000
 
 
 class Block:
@@ -95,20 +100,17 @@ class Block:
         """The same block without some of its records."""
         keep = np.ones(self.record_count, np.bool_)
         keep[list(numbers)] = False
-        return self._with(self.starts[keep], self.stops[keep])
+        return Block(self._marks, self.starts[keep], self.stops[keep], first_line=self._first_line, rejects=self.rejects)
 
-    def only(self, number: int) -> "Block":
-        """A block of one record of this one."""
-        return self._with(self.starts[number : number + 1], self.stops[number : number + 1])
+    def piece(self, start: int, stop: int, rejects: tuple[Reject, ...] = ()) -> "Block":
+        """A block of some records of this one, in a row, with rejects of its own."""
+        return Block(self._marks, self.starts[start:stop], self.stops[start:stop], first_line=self._first_line, rejects=rejects)
 
     def first(self, count: int) -> "Block":
         """A block with at most the first records of this one; this one, if it has no more."""
         if self.record_count <= count:
             return self
-        return self._with(self.starts[:count], self.stops[:count])
-
-    def _with(self, starts: Positions, stops: Positions) -> "Block":
-        return Block(self._marks, starts, stops, first_line=self._first_line, rejects=self.rejects)
+        return self.piece(0, count, self.rejects)
 
 
 class RecordCutter:
@@ -121,25 +123,30 @@ class RecordCutter:
         self._pending, self._line, self._dropping = b"", 1, False
 
     def blocks(self, chunks: Iterable[tuple[bytes, bool]]) -> Iterator[Block]:
-        """A block for each chunk; the chunks come with whether they are the last."""
-        for chunk, final in chunks:
-            yield self.cut(chunk, final=final)
+        """The whole records of each chunk, in one block or, when they are very many, in several.
 
-    def cut(self, chunk: bytes, *, final: bool) -> Block:
-        """The whole records that have come in so far."""
+        The chunks come with whether they are the last.
+        """
+        for chunk, final in chunks:
+            yield from self._cut(chunk, final=final)
+
+    def _cut(self, chunk: bytes, *, final: bool) -> Iterator[Block]:
         data = self._pending + chunk if self._pending else chunk
         if final and data and data[-1:] not in b"\r\n":
             data += b"\n"
         marks = Marks(data, delimiter=self._delimiter, quote=self._quote, final=final)
-        cut = _Cut(marks, self._max_bytes, self._line)
-        cut.run(self._resume(marks))
-        block = cut.block()
+        if not self._dropping:
+            marks.leave_out_inner_quotes()
+        cut = _Cut(marks, self._max_bytes, self._line, self._resume(marks))
+        unfinished = True
+        while unfinished:
+            unfinished = cut.run()
+            yield from _pieces(cut.take_block())
         self._dropping = cut.dropping
         self._pending = data[cut.position :]
         if cut.dropping and not final and data.endswith(b"\r"):
             self._pending = b"\r"  # whether it ends the line shows with the next byte
         self._line += int(np.searchsorted(marks.line_ends, cut.position))
-        return block
 
     def _resume(self, marks: Marks) -> int | None:
         """Where to begin: behind the end of a line that is being dropped; None when it has not ended yet."""
@@ -152,35 +159,39 @@ class RecordCutter:
 class _Cut:
     """One buffer on its way to a block. `position` is where the rest begins, which is no record yet."""
 
-    def __init__(self, marks: Marks, max_bytes: int, first_line: int) -> None:
-        self.position, self.dropping = 0, False
-        self._marks, self._max_bytes, self._first_line = marks, max_bytes, first_line
+    def __init__(self, marks: Marks, max_bytes: int, first_line: int, start: int | None) -> None:
+        """`start` is where the first record starts; None when all of the data belongs to a line that is dropped."""
         self._size = len(marks.data)
+        self.position, self.dropping = (self._size, True) if start is None else (start, False)
+        self._marks, self._max_bytes, self._first_line = marks, max_bytes, first_line
         self._starts: list[Positions] = []
         self._stops: list[Positions] = []
+        self._walked = array("q")  # starts and stops in turn
         self._rejects: list[Reject] = []
 
-    def run(self, start: int | None) -> None:
-        """Cut as far as the data allows, from the record start `start`; None when there is only a line to drop."""
-        if start is None:
-            self.position, self.dropping = self._size, True
-            return
-        self.position = start
+    def run(self) -> bool:
+        """Cut as far as the data allows, or until there are many rejects: then True, and there is more to do."""
         going = True
         while going and self.position < self._size and not self.dropping:
+            if len(self._rejects) >= _MANY_RECORDS:
+                return True
             misplaced_quote = self._take_clean()
             if self.position < self._size and not self.dropping:
                 going = self._walk() if misplaced_quote else self._reject_rest()
+        return False
 
-    def block(self) -> Block:
-        """What was cut."""
+    def take_block(self) -> Block:
+        """What was cut since the last time."""
+        self._take_walked()
         starts = np.concatenate([_NOTHING, *self._starts])
         stops = np.concatenate([_NOTHING, *self._stops])
         lengths = stops - starts
         if len(lengths) and lengths.min() <= 2:
             filled = (lengths > 2) | ((lengths == 2) & (self._marks.bytes[starts] != _CR))
             starts, stops = starts[filled], stops[filled]
-        return Block(self._marks, starts, stops, first_line=self._first_line, rejects=tuple(self._rejects))
+        block = Block(self._marks, starts, stops, first_line=self._first_line, rejects=tuple(self._rejects))
+        self._starts, self._stops, self._rejects = [], [], []
+        return block
 
     def _take_clean(self) -> bool:
         """Take the records that end before any misplaced quote; whether there is one."""
@@ -188,7 +199,11 @@ class _Cut:
         starts = np.concatenate(([self.position], ends[:-1] + 1))[: len(ends)]
         too_long = np.flatnonzero(ends - starts >= self._max_bytes)
         count = int(too_long[0]) if len(too_long) else len(ends)
-        self._take(starts[:count], ends[:count] + 1)
+        if count:
+            self._take_walked()
+            self._starts.append(starts[:count])
+            self._stops.append(ends[:count] + 1)
+            self.position = int(ends[count - 1]) + 1
         if len(too_long):
             self._reject("csv.record_too_long")
         return misplaced_quote or len(too_long) > 0
@@ -207,14 +222,17 @@ class _Cut:
             elif outcome - self.position >= self._max_bytes:
                 self._reject("csv.record_too_long")
             else:
-                self._take(np.array([self.position]), np.array([outcome + 1]))
+                self._walked.extend((self.position, outcome + 1))
+                self.position = outcome + 1
         return True
 
-    def _take(self, starts: Positions, stops: Positions) -> None:
-        if len(starts):
-            self._starts.append(starts)
-            self._stops.append(stops)
-            self.position = int(stops[-1])
+    def _take_walked(self) -> None:
+        """Put the records that were walked behind those before them."""
+        if self._walked:
+            pairs = np.array(self._walked, np.int64)
+            self._starts.append(pairs[::2])
+            self._stops.append(pairs[1::2])
+            self._walked = array("q")
 
     def _reject_fault(self, position: int) -> bool:
         """Reject for text after a closing quote; one on a later line was meant to open a field, so the first is open.
@@ -243,6 +261,18 @@ class _Cut:
         reason = _REASONS[code].format(max_bytes=self._max_bytes)
         self._rejects.append(Reject(line, code, reason, raw))
         return end is not None
+
+
+def _pieces(block: Block) -> Iterator[Block]:
+    """The block in pieces that bound what a reader keeps for each record; rejects stay before the records that follow them."""
+    rejects = block.rejects
+    for start in range(0, max(block.record_count, 1), _MANY_RECORDS):
+        stop = start + _MANY_RECORDS
+        count = len(rejects)
+        if stop < block.record_count:
+            count = bisect_left(rejects, block.line(stop), key=attrgetter("line"))
+        yield block.piece(start, stop, rejects[:count])
+        rejects = rejects[count:]
 
 
 _NOTHING: Positions = np.empty(0, np.int64)

@@ -5,6 +5,8 @@ Then the number of quotes before a line end tells whether it ends a record. `Mar
 first place from which it does not hold; `walk_record.py` goes on from there.
 """
 
+from array import array
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -55,23 +57,38 @@ class Marks:
         misplaced = self._first_misplaced(low)
         return self.quotes[low:high] - start, misplaced is None or misplaced >= stop
 
+    def leave_out_inner_quotes(self) -> None:
+        """Forget the quotes in lines that open no field, such as inch marks, if then all others are in their places.
+
+        The buffer must start at a record. Such a quote is text when its line starts outside quotes.
+        """
+        if self._first_misplaced(0) is None:
+            return
+        opens = self._separates[self.bytes[np.maximum(self.quotes - 1, 0)]] | (self.quotes == 0)
+        lines = np.searchsorted(self.line_ends, self.quotes)
+        inner = ~np.isin(lines, lines[opens])
+        others = self.quotes[~inner]
+        starts = np.concatenate(([0], self.line_ends + 1))[lines[inner]]
+        if (np.searchsorted(others, starts) & 1).any():
+            return
+        if not len(self._find_misplaced(others, 0)):
+            self.quotes, self._misplaced = others, {}
+
     @cached_property
-    def end_list(self) -> list[int]:
+    def end_array(self) -> Sequence[int]:
         """`line_ends` for plain Python."""
-        positions: list[int] = self.line_ends.tolist()
-        return positions
+        return array("q", self.line_ends.tobytes())
 
     @cached_property
-    def quote_list(self) -> list[int]:
+    def quote_array(self) -> Sequence[int]:
         """`quotes` for plain Python."""
-        positions: list[int] = self.quotes.tolist()
-        return positions
+        return array("q", self.quotes.tobytes())
 
     @cached_property
-    def single_quotes(self) -> tuple[list[int], list[int]]:
+    def single_quotes(self) -> tuple[Sequence[int], Sequence[int]]:
         """Numbers of the quotes that no quote follows directly: the even ones, the odd ones."""
-        single = np.flatnonzero(~self._doubled)
-        return single[single % 2 == 0].tolist(), single[single % 2 == 1].tolist()
+        single = np.flatnonzero(~_doubled(self.quotes))
+        return array("q", single[single % 2 == 0].tobytes()), array("q", single[single % 2 == 1].tobytes())
 
     def _find_line_ends(self) -> Positions:
         line_feeds = _positions(self.bytes, _LF)
@@ -84,11 +101,11 @@ class Marks:
         return np.sort(np.concatenate((line_feeds, lone))) if len(lone) else line_feeds
 
     @cached_property
-    def _doubled(self) -> npt.NDArray[np.bool_]:
-        """For each quote whether the next byte is a quote."""
-        doubled = np.zeros(len(self.quotes), np.bool_)
-        np.equal(np.diff(self.quotes), 1, out=doubled[:-1])
-        return doubled
+    def _separates(self) -> npt.NDArray[np.bool_]:
+        """For each byte whether it ends a field."""
+        separates = np.zeros(256, np.bool_)
+        separates[[_LF, _CR] + ([self.delimiter] if self.delimiter is not None else [])] = True
+        return separates
 
     def _first_misplaced(self, first_quote: int) -> int | None:
         """The position of the first quote that is not where it must be when quote `first_quote` opens a field."""
@@ -96,27 +113,33 @@ class Marks:
             return None
         phase = first_quote & 1
         if phase not in self._misplaced:
-            self._misplaced[phase] = self._find_misplaced(phase)
+            self._misplaced[phase] = self._find_misplaced(self.quotes, phase)
         misplaced = self._misplaced[phase]
         number = int(np.searchsorted(misplaced, first_quote))
         return int(self.quotes[misplaced[number]]) if number < len(misplaced) else None
 
-    def _find_misplaced(self, phase: int) -> Positions:
+    def _find_misplaced(self, quotes: Positions, phase: int) -> Positions:
         """Numbers of misplaced quotes when those of parity `phase` open and the others close.
 
         A doubled quote inside a field reads as one that closes and one that opens again at once.
         """
-        separates = np.zeros(256, np.bool_)
-        separates[[_LF, _CR] + ([self.delimiter] if self.delimiter is not None else [])] = True
-        bad = np.empty(len(self.quotes), np.bool_)
-        opening, closing = self.quotes[phase::2], self.quotes[1 - phase :: 2]
-        reopens = np.concatenate(([False], self._doubled[:-1]))[phase::2]
-        at_field_start = separates[self.bytes[np.maximum(opening - 1, 0)]] | (opening == 0)
+        bad = np.empty(len(quotes), np.bool_)
+        opening, closing = quotes[phase::2], quotes[1 - phase :: 2]
+        doubled = _doubled(quotes)
+        reopens = np.concatenate(([False], doubled[:-1]))[phase::2]
+        at_field_start = self._separates[self.bytes[np.maximum(opening - 1, 0)]] | (opening == 0)
         bad[phase::2] = ~(at_field_start | reopens)
         last = len(self.data) - 1
-        at_field_end = separates[self.bytes[np.minimum(closing + 1, last)]] | (closing == last)
-        bad[1 - phase :: 2] = ~(at_field_end | self._doubled[1 - phase :: 2])
+        at_field_end = self._separates[self.bytes[np.minimum(closing + 1, last)]] | (closing == last)
+        bad[1 - phase :: 2] = ~(at_field_end | doubled[1 - phase :: 2])
         return np.flatnonzero(bad)
+
+
+def _doubled(quotes: Positions) -> npt.NDArray[np.bool_]:
+    """For each quote whether the next byte is a quote."""
+    doubled = np.zeros(len(quotes), np.bool_)
+    np.equal(np.diff(quotes), 1, out=doubled[:-1])
+    return doubled
 
 
 def _positions(data: npt.NDArray[np.uint8], byte: int) -> Positions:

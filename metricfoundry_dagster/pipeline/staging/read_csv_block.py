@@ -171,7 +171,7 @@ class CsvBlockReader:
     def _parsable(self, block: Block) -> tuple[Block, list[Reject]]:
         """The block without the records that the parser does not take as one record each, and these as rejects."""
         reason = "the parser does not read it as one record"
-        numbers = [n for n in range(block.record_count) if self._parse_texts(block.only(n)) is None]
+        numbers = [n for n in range(block.record_count) if self._parse_texts(block.piece(n, n + 1)) is None]
         rejects = [Reject(block.line(number), "csv.unparsable", reason, block.record(number)) for number in numbers]
         return block.without(numbers), rejects
 

@@ -94,7 +94,7 @@ def _trials(sample: bytes, given: Mapping[str, Any], *, whole: bool, filename: s
 
 def _try(sample: bytes, delimiter: str, quote: str | None, *, whole: bool, filename: str) -> _Trial:
     cutter = RecordCutter(delimiter=delimiter, quote=quote, max_record_bytes=_SAMPLE_BYTES)
-    block = cutter.cut(sample, final=whole)
+    block = next(cutter.blocks([(sample, whole)]))
     raws = [block.record(number) for number in range(min(block.record_count, _SAMPLE_RECORDS))]
     if not raws and not whole:
         raws = [sample]  # one record longer than the sample

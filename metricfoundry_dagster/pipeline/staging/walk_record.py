@@ -5,6 +5,7 @@ searches, however long it is: no text can make this quadratic.
 """
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metricfoundry_dagster.pipeline.staging.find_marks import Marks
@@ -21,10 +22,10 @@ class Fault:
 
 def walk_record(marks: Marks, start: int) -> int | Fault | None:
     """The last byte of the record at `start`, or its fault; None when the buffer ends before either shows."""
-    data, quotes = marks.data, marks.quote_list
+    data, quotes = marks.data, marks.quote_array
     position = start
     while True:
-        end = _first_at_or_after(marks.end_list, position)
+        end = _first_at_or_after(marks.end_array, position)
         number = bisect_left(quotes, position)
         if number == len(quotes) or (end is not None and quotes[number] > end):
             return end
@@ -37,7 +38,7 @@ def walk_record(marks: Marks, start: int) -> int | Fault | None:
             return None
         following = data[closing + 1]
         if following in _LINE_ENDS:
-            return _first_at_or_after(marks.end_list, closing + 1)
+            return _first_at_or_after(marks.end_array, closing + 1)
         if following != marks.delimiter:
             return Fault(closing + 1)
         position = closing + 2
@@ -47,9 +48,9 @@ def _closing_quote(marks: Marks, opening_number: int) -> int | None:
     """The quote that closes the field which quote `opening_number` opens: the first one in step that is not doubled."""
     number = opening_number + 1
     closing_number = _first_at_or_after(marks.single_quotes[number & 1], number)
-    return None if closing_number is None else marks.quote_list[closing_number]
+    return None if closing_number is None else marks.quote_array[closing_number]
 
 
-def _first_at_or_after(ascending: list[int], value: int) -> int | None:
+def _first_at_or_after(ascending: Sequence[int], value: int) -> int | None:
     number = bisect_left(ascending, value)
     return ascending[number] if number < len(ascending) else None

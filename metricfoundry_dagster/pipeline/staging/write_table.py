@@ -72,11 +72,11 @@ class TableWriter:
 
     def reject(self, rejects: Iterable[Reject]) -> None:
         """Take rejected rows."""
-        before = len(self._rejects)
-        self._rejects.extend(rejects)
-        self.rows_rejected += len(self._rejects) - before
-        if len(self._rejects) >= _REJECTS_HELD:
-            self._write_rejects()
+        for reject in rejects:
+            self._rejects.append(reject)
+            self.rows_rejected += 1
+            if len(self._rejects) >= _REJECTS_HELD:
+                self._write_rejects()
 
     def finish(self) -> None:
         """Write what is held. A table without rows has one part with no row in it."""

@@ -192,7 +192,7 @@ def test_types_and_values_are_those_of_our_own_rules_over_all_texts(rows: list[t
 def test_the_look_at_bytes_leaves_no_odd_field_out(rows: list[tuple[str, str]]) -> None:
     """Hits in the bytes are as many as odd texts, or more, so that none can hide behind another."""
     content = "".join(f"{a},{b}\n" for a, b in rows).encode()
-    block = RecordCutter(delimiter=",", quote='"', max_record_bytes=1000).cut(content, final=True)
+    (block,) = RecordCutter(delimiter=",", quote='"', max_record_bytes=1000).blocks([(content, True)])
     quotes, paired = block.text_quotes()
     found = count_odd_fields(block.text(), block.text_starts(), quotes, paired=paired, delimiter=",")
     fields = [field[1:-1].replace('""', '"') if field.startswith('"') else field for row in rows for field in row]

@@ -3,8 +3,9 @@
 import csv
 import io
 
+import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metricfoundry_dagster.pipeline.staging.cut_records import RecordCutter
@@ -93,13 +94,32 @@ def test_a_record_above_the_bound_is_rejected_by_its_first_line() -> None:
 def test_a_line_without_end_is_dropped_in_bounded_memory() -> None:
     cutter = RecordCutter(delimiter=",", quote='"', max_record_bytes=100)
     rejects: list[Reject] = []
-    for _ in range(1000):
-        block = cutter.cut(b"x" * 1000, final=False)
+    for block in cutter.blocks([(b"x" * 1000, False)] * 1000):
         rejects += block.rejects
         assert len(cutter._pending) <= 1100
-    block = cutter.cut(b"\nlast\n", final=True)
+    (block,) = cutter.blocks([(b"\nlast\n", True)])
     assert [(block.line(0), block.record(0))] == [(2, b"last")]
     assert [(reject.line, reject.code, len(reject.raw)) for reject in rejects] == [(1, "csv.record_too_long", 100)]
+
+
+def test_very_many_records_come_in_several_blocks_with_the_rejects_between_them() -> None:
+    line = b'1\n"a"b\n'
+    blocks = list(RecordCutter(delimiter=",", quote='"', max_record_bytes=100).blocks([(line * 450_000, True)]))
+    assert max(block.record_count for block in blocks) <= 200_000
+    assert max(len(block.rejects) for block in blocks) <= 210_000
+    lines = np.concatenate([block.lines() for block in blocks])
+    assert lines.tolist() == list(range(1, 900_001, 2))
+    assert [reject.line for block in blocks for reject in block.rejects] == list(range(2, 900_001, 2))
+    plain = list(RecordCutter(delimiter=",", quote='"', max_record_bytes=100).blocks([(b"1\n" * 450_000, True)]))
+    assert [block.record_count for block in plain] == [200_000, 200_000, 50_000]
+    assert plain[2].line(0) == 400_001
+
+
+def test_inch_marks_are_text_where_a_line_starts_outside_quotes_only() -> None:
+    records, faults = cut(b'1,5" pipe\n2,"x\n3" y","z"\n4,3"\n')
+    assert records == [(1, b'1,5" pipe'), (3, b'3" y","z"'), (4, b'4,3"')]
+    assert faults == [(2, "csv.unterminated_quote", b'2,"x')]
+    assert cut(b'1,5"\n2,"x\ny",3"\n') == ([(1, b'1,5"'), (2, b'2,"x\ny",3"')], [])
 
 
 def test_many_misplaced_quotes_are_walked_in_reasonable_time() -> None:
@@ -111,7 +131,9 @@ def test_many_misplaced_quotes_are_walked_in_reasonable_time() -> None:
     assert len(faults) >= lines
 
 
-DIRTY = st.lists(st.sampled_from([b"a", b",", b'"', b"\n", b"\r", b'"\n', b',"', b'""', b"b c"]), max_size=40).map(b"".join)
+DIRTY = st.lists(st.sampled_from([b"a", b",", b'"', b"\n", b"\r", b'"\n', b',"', b'""', b'5" b', b"b c"]), max_size=40).map(
+    b"".join
+)
 
 
 @given(DIRTY, st.integers(1, 9), st.sampled_from([4, 12, 1000]))
@@ -121,6 +143,68 @@ DIRTY = st.lists(st.sampled_from([b"a", b",", b'"', b"\n", b"\r", b'"\n', b',"',
 @example(b"abcdefgh\rx\n", 9, 4)
 def test_where_chunks_end_changes_nothing(data: bytes, chunk_bytes: int, max_record_bytes: int) -> None:
     assert cut(data, chunk_bytes=chunk_bytes, max_record_bytes=max_record_bytes) == cut(data, max_record_bytes=max_record_bytes)
+
+
+def by_the_letter(data: bytes) -> tuple[Records, Faults]:
+    """The definition of a record, byte by byte."""
+    records: Records = []
+    faults: Faults = []
+    text = data if data.endswith((b"\n", b"\r")) or not data else data + b"\n"
+    position, line = 0, 1
+    while position < len(text):
+        first_end = _line_stop(text, position)
+        stop, fault = _record_stop(text, position)
+        if fault is not None:
+            code = "csv.malformed_quote" if fault < first_end else "csv.unterminated_quote"
+            faults.append((line, code, text[position:first_end].rstrip(b"\r\n")))
+            stop = first_end
+        elif raw := _without_end(text[position:stop]):
+            records.append((line, raw))
+        while position < stop:
+            position = _line_stop(text, position)
+            line += 1
+    return records, faults
+
+
+def _record_stop(text: bytes, position: int) -> tuple[int, int | None]:
+    """Where the record ends, or a fault shows."""
+    at_field_start = True
+    while True:
+        byte = text[position : position + 1]
+        if at_field_start and byte == b'"':
+            position += 1
+            while text[position : position + 1] != b'"' or text[position : position + 2] == b'""':
+                position += 2 if text[position : position + 2] == b'""' else 1
+                if position >= len(text):
+                    return position, position
+            position += 1
+            if text[position : position + 1] not in (b",", b"\r", b"\n"):
+                return position, position
+            at_field_start = False
+        elif byte in (b"\r", b"\n"):
+            return _line_stop(text, position), None
+        else:
+            at_field_start = byte == b","
+            position += 1
+
+
+def _line_stop(text: bytes, position: int) -> int:
+    while text[position] not in b"\r\n":
+        position += 1
+    return position + (2 if text[position : position + 2] == b"\r\n" else 1)
+
+
+def _without_end(raw: bytes) -> bytes:
+    return raw[:-2] if raw.endswith(b"\r\n") else raw[:-1]
+
+
+@given(DIRTY)
+@example(b'1,5"\n2,"x\ny",3"\n')
+@example(b'5"\n"a\nb"\n"c"\n')
+@example(b'a"\n"\n"\nb"\n')
+@settings(max_examples=300)
+def test_records_are_cut_by_the_letter(data: bytes) -> None:
+    assert cut(data) == by_the_letter(data)
 
 
 @given(DIRTY)

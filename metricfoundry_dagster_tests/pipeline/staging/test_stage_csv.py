@@ -100,7 +100,7 @@ def test_a_mark_inside_the_file_is_a_value(block_bytes: int) -> None:
 
 def test_a_record_that_the_parser_does_not_take_as_one_is_a_reject() -> None:
     """A block in which two lines are claimed to be one record."""
-    block = RecordCutter(delimiter=",", quote='"', max_record_bytes=100).cut(b"1\n2\n3\n", final=True)
+    (block,) = RecordCutter(delimiter=",", quote='"', max_record_bytes=100).blocks([(b"1\n2\n3\n", True)])
     claimed = Block(block._marks, block.starts[[0, 2]], block.stops[[1, 2]], first_line=1, rejects=())
     rows = CsvBlockReader(Recipe("csv"), [TypedColumn("a", "a", Kind.INT)]).read(claimed)
     assert rows.table.to_pylist() == [{"a": 3}]
