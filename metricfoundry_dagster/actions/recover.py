@@ -8,8 +8,9 @@ from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.runs import RunState
 
-#: A dataset whose worker dies this often in a row is left to a person: it may be what kills the worker.
-MAX_DEATHS = 3
+#: A dataset whose worker dies this often in a row is left to a person: it may be what kills the worker. Stopping the
+#: instance ends workers too, so that a long job must outlive some stops.
+MAX_DEATHS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ def recover(ports: Ports, job: Job, run_state: RunState) -> Recovery | None:
         return Recovery(ports.catalog.job(job.job_id), None) if closed else None
     message = f"run {job.run_id} ended without closing its job"
     if _deaths_before(job, ports) + 1 >= MAX_DEATHS:
-        return _close(job, JobState.FAILED, WorldError("worker.died", message).record, ports)
+        hint = f"It died {MAX_DEATHS} times in a row: look at its log and its memory, then `datasets retry`."
+        return _close(job, JobState.FAILED, WorldError("worker.died", message, hint=hint).record, ports)
     # At once: whoever dies between closing and requesting would leave the dataset behind for ever.
     successor = ports.catalog.replace_job(job.job_id, WorldError("worker.died", message).record, ports.clock.now())
     return Recovery(ports.catalog.job(job.job_id), successor) if successor else None

@@ -90,11 +90,15 @@ def test_a_run_that_succeeded_without_beginning_its_job_did_nothing(ports: Ports
 def test_a_dataset_that_kills_its_worker_again_and_again_is_left_to_a_person(ports: Ports, tmp_path: Path) -> None:
     """It may be what kills the worker."""
     job = register(ports, write_source(tmp_path))
-    deaths = 0
+    deaths, hints = 0, []
     successor: Job | None = job
     while successor is not None:
         recovery = recover(ports, open_job(ports, successor).job, RunState.FAILED)
         assert recovery is not None
         deaths += 1
         successor = recovery.successor
-    assert deaths == MAX_DEATHS
+        assert recovery.lost.error is not None
+        hints.append(recovery.lost.error.hint)
+    assert deaths == MAX_DEATHS == 5
+    assert ["It is tried again by itself" in hint for hint in hints] == [True, True, True, True, False]
+    assert "`datasets retry`" in hints[-1]
