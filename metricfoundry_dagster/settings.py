@@ -95,6 +95,8 @@ class Settings(BaseSettings):
 
     sensor_interval_seconds: Count = 2
     """Seconds between two looks at the drop zone."""
+    quiet_seconds: Annotated[float, Field(ge=0)] = 1.0
+    """Seconds for which a dropped object must have stayed as it is before it is taken, 0 or more; two looks must agree anyway."""
     max_registrations_per_tick: Count = 2_000
     """Most new objects that one look registers; the rest waits for the next."""
     max_runs_per_tick: Count = 50

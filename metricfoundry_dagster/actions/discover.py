@@ -5,10 +5,11 @@ Submitting the jobs is the sensor's work; here nothing is started.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
-from metricfoundry_dagster.actions.name_arrival import datasource_name_of, is_passed_over
-from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset, dataset_id_of, slug_of
-from metricfoundry_dagster.domain.errors import ErrorRecord, UserError
+from metricfoundry_dagster.actions.name_arrival import datasource_name_of, is_passed_over, require_text
+from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset, dataset_id_of, same_name, slug_of
+from metricfoundry_dagster.domain.errors import ConflictError, ErrorRecord, UserError, WorldError
 from metricfoundry_dagster.domain.layout import INCOMING
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.ports.bundle import Ports
@@ -17,7 +18,7 @@ from metricfoundry_dagster.ports.object_store import ObjectInfo
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An object that cannot become a dataset under its name. It is refused again at every look until it is renamed."""
+    """An object that cannot become a dataset under its name, or a folder that cannot be read: told at every look."""
 
     uri: str
     error: ErrorRecord
@@ -32,46 +33,57 @@ class Discovery:
     waiting: int
 
 
-def discover(ports: Ports, *, max_registrations: int) -> Discovery:
+def discover(ports: Ports, *, max_registrations: int, quiet: timedelta) -> Discovery:
     """Look at the drop zone and register what is complete and new, at most `max_registrations` datasets.
 
-    An object whose name cannot be used is a refusal; it holds up no other. Doing this twice, or in two processes
-    at once, registers nothing twice: the dataset's id comes from the object's address and ETag.
+    An object whose name cannot be used, and a folder that cannot be read, is a refusal; it holds up no other. Doing
+    this twice, or in two processes at once, registers nothing twice: the dataset's id comes from the object's address
+    and ETag. `quiet` is how long an object must have stayed as it is.
 
     Raises:
         WorldError: when the store or the catalog is away.
     """
-    seen = [info for info in ports.store.list(Root.UPLOADS, INCOMING) if not is_passed_over(info.key)]
-    complete = ports.catalog.look(seen, ports.clock.now())
+    unreadable: list[WorldError] = []
+    listed = ports.store.list(Root.UPLOADS, INCOMING, unreadable.append)
+    seen = [info for info in listed if not is_passed_over(info.key)]
+    named, refused = _name_all(ports.catalog.look(seen, ports.clock.now(), quiet), ports)
+    refused += [Refusal(error.record.place.file or "", error.record) for error in unreadable]
     registered: list[Dataset] = []
-    refused: list[Refusal] = []
     position = 0
     # Objects that are refused come back at every look, and must not use up the room of others.
-    while position < len(complete) and len(registered) < max_registrations:
-        batch = complete[position : position + max_registrations - len(registered)]
+    while position < len(named) and len(registered) < max_registrations:
+        batch = named[position : position + max_registrations - len(registered)]
         position += len(batch)
-        named, badly_named = _name_all(batch, ports)
-        accepted, taken = _register(named, ports)
+        accepted, taken = _register(batch, ports)
         registered += accepted
-        refused += badly_named + taken
-    return Discovery(tuple(registered), tuple(refused), waiting=len(complete) - position)
+        refused += taken
+    return Discovery(tuple(registered), tuple(refused), waiting=len(named) - position)
 
 
 def _name_all(objects: Sequence[ObjectInfo], ports: Ports) -> tuple[list[NewDataset], list[Refusal]]:
-    named: list[NewDataset] = []
+    """What can be registered, in order, and what cannot: names that are taken are found before they cost a transaction."""
+    slugged: list[tuple[ObjectInfo, str, str]] = []
     refused: list[Refusal] = []
-    modes: dict[str, Mode] = {}
     for info in objects:
         given_name = datasource_name_of(info.key)
         try:
-            slug = slug_of(given_name)
+            slugged.append((info, given_name, slug_of(require_text(given_name, info.key))))
         except UserError as error:
             refused.append(Refusal(info.uri, error.record))
-            continue
-        if slug not in modes:
-            modes[slug] = ports.catalog.mode(slug) or Mode.REPLACE
-        named.append(_new_dataset(info, slug, given_name, modes[slug]))
+    kept = ports.catalog.names_and_modes({slug for _, _, slug in slugged})
+    named: list[NewDataset] = []
+    for info, given_name, slug in slugged:
+        kept_name, mode = kept.setdefault(slug, (given_name, Mode.REPLACE))
+        if same_name(given_name, kept_name):
+            named.append(_new_dataset(info, slug, given_name, mode))
+        else:
+            refused.append(_name_taken(info, given_name, kept_name, slug))
     return named, refused
+
+
+def _name_taken(info: ObjectInfo, given_name: str, kept_name: str, slug: str) -> Refusal:
+    message = f"{given_name!r} and {kept_name!r} would both be the datasource {slug!r}"
+    return Refusal(info.uri, ConflictError("datasource.name_taken", message).record)
 
 
 def _new_dataset(info: ObjectInfo, slug: str, given_name: str, mode: Mode) -> NewDataset:
@@ -88,7 +100,7 @@ def _new_dataset(info: ObjectInfo, slug: str, given_name: str, mode: Mode) -> Ne
 
 
 def _register(batch: Sequence[NewDataset], ports: Ports) -> tuple[list[Dataset], list[Refusal]]:
-    """Register all at once; when one stands in the way, find it by halving, so that the others cost little."""
+    """Register all at once; when another process was quicker with a name, find by halving what stands in the way."""
     try:
         return ports.catalog.register(batch, ports.clock.now()), []
     except UserError as error:

@@ -2,6 +2,7 @@
 
 from pathlib import PurePosixPath
 
+from metricfoundry_dagster.domain.errors import UserError
 from metricfoundry_dagster.domain.layout import INCOMING
 
 #: Endings of files that somebody is still writing.
@@ -18,6 +19,17 @@ def datasource_name_of(key: str) -> str:
     """The name of a dropped object's datasource: the first folder below `incoming/`, or the file's own stem."""
     parts = key.removeprefix(INCOMING).split("/")
     return parts[0] if len(parts) > 1 else stem_of(parts[0])
+
+
+def require_text(given_name: str, key: str) -> str:
+    """Give the name back when it and its whole key can be kept as text, in a database and in JSON.
+
+    Raises:
+        UserError: `name.invalid`, for bytes that are no UTF-8.
+    """
+    if not key.isprintable() and any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in key):
+        raise UserError("name.invalid", f"{key!r} is no valid text", hint="Rename it in UTF-8.")
+    return given_name
 
 
 def stem_of(filename: str) -> str:

@@ -3,7 +3,7 @@
 Checks keys and sends each call to its root; how one root keeps objects is in `local_root` and `remote_root`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from metricfoundry_dagster.adapters.file_addresses import S3Options, local_path,
 from metricfoundry_dagster.adapters.local_root import LocalRoot
 from metricfoundry_dagster.adapters.object_keys import require_key, require_prefix
 from metricfoundry_dagster.adapters.remote_root import RemoteRoot
+from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.ports.object_store import ObjectInfo
 
@@ -45,9 +46,12 @@ class FsspecStore:
         """As the port says."""
         return self._roots[root].stat(require_key(key))
 
-    def list(self, root: Root, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, root: Root, prefix: str, unreadable: Callable[[WorldError], object] | None = None) -> Iterator[ObjectInfo]:
         """As the port says; a prefix names a folder, with or without its ending slash."""
-        return self._roots[root].list(require_prefix(prefix))
+        found = self._roots[root]
+        # A remote listing is one request: there is nothing to pass over.
+        folder = require_prefix(prefix)
+        return found.list(folder, unreadable) if isinstance(found, LocalRoot) else found.list(folder)
 
     def delete(self, root: Root, key: str) -> None:
         """As the port says."""

@@ -77,10 +77,15 @@ def slug_of(given_name: str) -> str:
     plain = unicodedata.normalize("NFKD", given_name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
     if not slug:
-        slug = "d_" + hashlib.sha256(given_name.encode()).hexdigest()[:12]
+        slug = "d_" + hashlib.sha256(given_name.encode(errors="surrogatepass")).hexdigest()[:12]
     if not slug[0].isalpha():
         slug = "d_" + slug
     return slug[:100]
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether a person reads both names as the same. Of two that differ with one slug, the second is refused."""
+    return _as_read(one) == _as_read(other)
 
 
 def dataset_id_of(datasource: str, source_uri: str, etag: str) -> str:
@@ -108,6 +113,10 @@ def require_dataset_id(text: str) -> str:
 def datasource_of(dataset_id: str) -> str:
     """The datasource's slug inside a dataset id."""
     return require_dataset_id(dataset_id).rpartition("--")[0]
+
+
+def _as_read(given_name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", given_name).casefold()).strip()
 
 
 def _readable(digest: bytes) -> str:

@@ -22,6 +22,8 @@ from metricfoundry_dagster.ports.runs import JOB_ID_TAG
 from metricfoundry_dagster.settings import Settings
 
 _MAX_CARRIED = 1_000
+#: Refusals that one tick tells of: they come back at every tick.
+_MAX_TOLD = 20
 
 
 def drop_zone_sensor(settings: Settings) -> dg.SensorDefinition:
@@ -35,9 +37,12 @@ def drop_zone_sensor(settings: Settings) -> dg.SensorDefinition:
         description="Registers every complete new object of the drop zone and starts a run for each waiting dataset.",
     )
     def drop_zone(context: dg.SensorEvaluationContext, ports: dg.ResourceParam[Ports]) -> dg.SensorResult:
-        found = discover(ports, max_registrations=settings.max_registrations_per_tick)
-        for refusal in found.refused:
-            context.log.warning("%s: %s %s", refusal.uri, refusal.error.message, refusal.error.hint)
+        registered, failure = 0, None
+        try:
+            registered = _take_in(context, ports, settings)
+        except Exception as error:  # whatever ails the drop zone must not hold up what waits already
+            failure = error
+            context.log.exception("the drop zone could not be looked at")
         jobs = claim_waiting(
             ports,
             max_jobs=settings.max_runs_per_tick,
@@ -45,8 +50,10 @@ def drop_zone_sensor(settings: Settings) -> dg.SensorDefinition:
             lost_after=timedelta(seconds=settings.job_lost_after_seconds),
             find_run=lambda job: run_carrying(job, context.instance),
         )
+        if not jobs and failure is not None:
+            raise failure
         if not jobs:
-            return dg.SensorResult(skip_reason=f"nothing waits; {len(found.registered)} objects were registered")
+            return dg.SensorResult(skip_reason=f"nothing waits; {registered} objects were registered")
         keys = sorted({job.dataset_id for job in jobs})
         return dg.SensorResult(
             run_requests=[_request(job) for job in jobs],
@@ -76,6 +83,17 @@ def lost_jobs_sensor(settings: Settings) -> dg.SensorDefinition:
         return dg.SkipReason(f"{len(carried)} jobs are carried by runs")
 
     return lost_jobs
+
+
+def _take_in(context: dg.SensorEvaluationContext, ports: Ports, settings: Settings) -> int:
+    """Register what is complete, and tell of what cannot be; give how many were registered."""
+    quiet = timedelta(seconds=settings.quiet_seconds)
+    found = discover(ports, max_registrations=settings.max_registrations_per_tick, quiet=quiet)
+    for refusal in found.refused[:_MAX_TOLD]:
+        context.log.warning("%s: %s %s", refusal.uri, refusal.error.message, refusal.error.hint)
+    if len(found.refused) > _MAX_TOLD:
+        context.log.warning("%d more were refused", len(found.refused) - _MAX_TOLD)
+    return len(found.registered)
 
 
 def _carried_jobs(ports: Ports) -> list[Job]:

@@ -1,6 +1,6 @@
 """The catalog: the truth about datasets. Runs are Dagster's to know."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -39,10 +39,10 @@ class DatasetFilter:
 class Arrivals(Protocol):
     """Objects seen in the drop zone. What is new is decided by the unique (URI, ETag)."""
 
-    def look(self, objects: Sequence[ObjectInfo], now: datetime) -> list[ObjectInfo]:
+    def look(self, objects: Sequence[ObjectInfo], now: datetime, quiet: timedelta = timedelta(0)) -> list[ObjectInfo]:
         """Note this look at the objects; give those that are complete and not yet registered.
 
-        An object is complete when an earlier look saw the same URI and ETag.
+        An object is complete when an earlier look, at least `quiet` ago, saw the same URI and ETag.
         """
 
 
@@ -70,6 +70,9 @@ class Datasets(Protocol):
 
     def mode(self, datasource: str) -> Mode | None:
         """How the datasource is kept; None when it is unknown."""
+
+    def names_and_modes(self, slugs: Collection[str]) -> dict[str, tuple[str, Mode]]:
+        """The given name and the mode of those datasources that are known, by slug; one look for all."""
 
 
 class Jobs(Protocol):

@@ -1,12 +1,13 @@
 """The object store: three roots of immutable objects, on a local directory or on S3."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.products import Root
 
 
@@ -46,8 +47,12 @@ class ObjectStore(Protocol):
     def stat(self, root: Root, key: str) -> ObjectInfo | None:
         """Look at one object; None when there is none."""
 
-    def list(self, root: Root, prefix: str) -> Iterator[ObjectInfo]:
-        """Every object below a prefix, sorted by key."""
+    def list(self, root: Root, prefix: str, unreadable: Callable[[WorldError], object] | None = None) -> Iterator[ObjectInfo]:
+        """Every object below a prefix, sorted by key.
+
+        With `unreadable`, a folder or link below the prefix that may not be read is told to it and passed over;
+        its error's place is the address. Otherwise it is raised, as for the prefix itself.
+        """
 
     def delete(self, root: Root, key: str) -> None:
         """Remove an object; without effect when there is none."""

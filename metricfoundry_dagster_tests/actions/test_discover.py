@@ -1,18 +1,26 @@
 """Everything that is dropped becomes one dataset, once; a bad name holds up no other."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
 import pytest
 
 from metricfoundry_dagster.actions.discover import Discovery, discover
 from metricfoundry_dagster.actions.register import Wishes, register_source
-from metricfoundry_dagster.domain.datasets import Mode
+from metricfoundry_dagster.adapters.catalog.database import Database
+from metricfoundry_dagster.adapters.catalog.engine import parse_address
+from metricfoundry_dagster.adapters.catalog.open_catalog import SqlCatalog
+from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset
 from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.ports.catalog import DatasetFilter
 from metricfoundry_dagster_tests.actions.conftest import World
 
 
-def look(world: World, max_registrations: int = 1_000) -> Discovery:
-    return discover(world.ports, max_registrations=max_registrations)
+def look(world: World, max_registrations: int = 1_000, quiet: timedelta = timedelta(0)) -> Discovery:
+    return discover(world.ports, max_registrations=max_registrations, quiet=quiet)
 
 
 def registered(world: World, max_registrations: int = 1_000) -> list[str]:
@@ -113,3 +121,51 @@ def test_a_store_that_is_away_is_the_worlds_error(world: World) -> None:
     world.store.away = True
     with pytest.raises(WorldError):
         look(world)
+
+
+class CountingCatalog(SqlCatalog):
+    """Counts how often something is registered."""
+
+    registrations = 0
+
+    def register(self, new: Sequence[NewDataset], now: datetime, run_id: str | None = None) -> list[Dataset]:
+        self.registrations += 1
+        return super().register(new, now, run_id)
+
+
+def test_names_that_are_taken_cost_no_transaction(world: World, tmp_path: Path) -> None:
+    """They come back at every look: thousands of them must not take the time of the others."""
+    catalog = CountingCatalog(Database(parse_address(f"sqlite:///{tmp_path}/catalog.db")))
+    counted = replace(world, ports=replace(world.ports, catalog=catalog))
+    for number in range(50):
+        counted.drop(f"a-b/{number}.csv")
+        counted.drop(f"a_b/{number}.csv")
+    look(counted)
+    found = look(counted)
+    assert (len(found.registered), len(found.refused), catalog.registrations) == (50, 50, 1)
+    assert len(look(counted).refused) == 50
+    assert catalog.registrations == 1
+
+
+def test_a_name_that_is_no_text_is_refused_and_takes_no_name_away(world: World) -> None:
+    """File systems hold any bytes."""
+    for name in ("a\udce9/1.csv", "\udce9/1.csv", "a/\udce9.csv", "a/1.csv"):
+        world.drop(name)
+    look(world)
+    found = look(world)
+    assert [dataset.filename for dataset in found.registered] == ["1.csv"]
+    assert [refusal.error.code for refusal in found.refused] == ["name.invalid"] * 3
+
+
+def test_a_writer_that_pauses_is_waited_for(world: World) -> None:
+    """Two looks may follow each other at once; an object must also have been quiet for a while."""
+    quiet = timedelta(seconds=1)
+    world.drop("sales/a.csv")
+    assert [len(look(world, quiet=quiet).registered) for _ in range(2)] == [0, 0]
+    world.clock.advance(quiet / 2)
+    world.drop("sales/a.csv", b"a\n1\n2\n")
+    assert look(world, quiet=quiet).registered == ()
+    world.clock.advance(quiet / 2)
+    assert look(world, quiet=quiet).registered == ()
+    world.clock.advance(quiet / 2)
+    assert len(look(world, quiet=quiet).registered) == 1

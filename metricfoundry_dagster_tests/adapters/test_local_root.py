@@ -134,3 +134,30 @@ def test_a_place_that_cannot_be_written_is_the_worlds_fault(store: FsspecStore, 
         store.write_bytes(Root.UPLOADS, "file/below", b"1")
     assert caught.value.code == "store.unreachable"
     assert keys(store) == ["file"]
+
+
+def test_what_cannot_be_read_is_told_and_passed_over(store: FsspecStore, root: Path) -> None:
+    """A folder deeper than any path may be long, and links in a circle: neither hides the others."""
+    for name in ("a.csv", "z.csv"):
+        (root / name).write_bytes(b"1")
+    (root / "one").symlink_to(root / "two")
+    (root / "two").symlink_to(root / "one")
+    _make_too_deep(root / "deep")
+    with pytest.raises(WorldError, match=r"store\.unreachable"):
+        keys(store)
+    told: list[WorldError] = []
+    assert [info.key for info in store.list(Root.UPLOADS, "", told.append)] == ["a.csv", "z.csv"]
+    places = sorted((error.record.place.file or "").removeprefix(root.as_uri()).split("/")[1] for error in told)
+    assert places == ["deep", "one", "two"]
+    assert {error.code for error in told} == {"store.unreachable"}
+
+
+def _make_too_deep(top: Path) -> None:
+    top.mkdir()
+    folder = os.open(top, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("x" * 250, dir_fd=folder)
+        below = os.open("x" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)

@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,7 +55,7 @@ class MemoryStore:
         data, modified_at = self.objects[root, key]
         return ObjectInfo(key, self.uri(root, key), hashlib.sha256(data).hexdigest(), len(data), modified_at)
 
-    def list(self, root: Root, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, root: Root, prefix: str, unreadable: Callable[[WorldError], object] | None = None) -> Iterator[ObjectInfo]:
         folder = require_prefix(prefix)
         self._require_store(prefix)
         for key in sorted(key for of_root, key in self.objects if of_root == root and key.startswith(folder)):

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.orchestration.build import build_definitions
 from metricfoundry_dagster.orchestration.sensors import drop_zone_sensor, lost_jobs_sensor
@@ -15,6 +17,7 @@ from metricfoundry_dagster.ports.catalog import DatasetFilter
 from metricfoundry_dagster.ports.runs import JOB_ID_TAG
 from metricfoundry_dagster.settings import Settings
 from metricfoundry_dagster_tests.embedded import GOOD_CSV, embedded_ports, embedded_settings, open_job, register, write_source
+from metricfoundry_dagster_tests.fakes.memory_store import MemoryStore
 
 
 @pytest.fixture
@@ -177,3 +180,16 @@ def test_a_process_that_has_not_recorded_its_run_yet_is_given_time(
     assert ports.catalog.job(job.job_id).state is JobState.QUEUED
     look_for_lost(settings.model_copy(update={"job_lost_after_seconds": 0.0}), ports, instance)
     assert ports.catalog.job(job.job_id).state is JobState.FAILED
+
+
+def test_a_drop_zone_that_is_away_does_not_hold_up_what_waits(
+    settings: Settings, ports: Ports, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """The waiting job gets its run; a tick with nothing to start shows the failure."""
+    job = register(ports, write_source(tmp_path))
+    store = MemoryStore()
+    store.away = True
+    without_store = replace(ports, store=store)
+    assert [request.run_key for request in tick(settings, without_store, instance).run_requests or []] == [job.job_id]
+    with pytest.raises(WorldError, match=r"store\.unreachable"):
+        tick(settings, without_store, instance)

@@ -1,7 +1,6 @@
 """Datasets and their datasources."""
 
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from metricfoundry_dagster.adapters.catalog.database import DatabaseUser, in_chunks
 from metricfoundry_dagster.adapters.catalog.rows import dataset_of, find_dataset, job_of, new_job_row, no_dataset, select_datasets
 from metricfoundry_dagster.adapters.catalog.schema import arrivals, datasets, datasources, jobs, source_digest
-from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset
+from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset, same_name
 from metricfoundry_dagster.domain.errors import ConflictError, Place, UserError
 from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.ports.catalog import DatasetFilter
@@ -74,6 +73,16 @@ class SqlDatasets(DatabaseUser):
             word = connection.scalar(select(datasources.c.mode).where(datasources.c.slug == datasource))
         return Mode(word) if word else None
 
+    def names_and_modes(self, slugs: Collection[str]) -> dict[str, tuple[str, Mode]]:
+        """The given name and the mode of those datasources that are known, by slug."""
+        wanted = select(datasources.c.slug, datasources.c.given_name, datasources.c.mode)
+        found: dict[str, tuple[str, Mode]] = {}
+        with self._database.reading() as connection:
+            for chunk in in_chunks(slugs):
+                rows = connection.execute(wanted.where(datasources.c.slug.in_(chunk)))
+                found.update((row.slug, (row.given_name, Mode(row.mode))) for row in rows)
+        return found
+
     def _lock_datasources(self, connection: Connection, new: Sequence[NewDataset], now: datetime) -> dict[str, int]:
         """Make the datasources that are missing, lock all, and give the last sequence of each."""
         first_of = {each.datasource: each for each in reversed(new)}
@@ -97,16 +106,11 @@ def _require_storable(new: NewDataset) -> None:
 
 
 def _require_same_datasource(new: NewDataset, kept: Row[Any]) -> None:
-    if _plain(new.given_name) != _plain(kept.given_name):
+    if not same_name(new.given_name, kept.given_name):
         message = f"{new.given_name!r} and {kept.given_name!r} would both be the datasource {kept.slug!r}"
         raise ConflictError("datasource.name_taken", message)
     if new.mode != kept.mode:
         raise ConflictError("datasource.mode_conflict", f"datasource {kept.slug!r} is kept in mode {kept.mode}, not {new.mode}")
-
-
-def _plain(given_name: str) -> str:
-    """Equal for names that a person reads as the same."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", given_name).casefold()).strip()
 
 
 def _known_datasets(connection: Connection, new: Sequence[NewDataset]) -> dict[str, Dataset]:

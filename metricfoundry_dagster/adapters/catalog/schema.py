@@ -65,6 +65,11 @@ def source_digest(uri: str, etag: str) -> str:
     return hashlib.sha256(f"{len(uri)}\n{uri}{etag}".encode(errors="surrogatepass")).hexdigest()
 
 
+def uri_digest(uri: str) -> str:
+    """Stands for an address alone, as `source_digest` does for address and ETag."""
+    return source_digest(uri, "")
+
+
 _SLUG = String(100)
 _DATASET_ID = String(120)
 _WORD = String(20)
@@ -79,6 +84,7 @@ arrivals = Table(
     "arrivals",
     metadata,
     Column("source_digest", _DIGEST, primary_key=True),
+    Column("uri_digest", _DIGEST, nullable=False, index=True),
     # For people who look into the table: what cannot be stored as text is escaped.
     Column("source_uri", Text, nullable=False),
     Column("first_seen_at", Moment, nullable=False),

@@ -1,10 +1,13 @@
 from dataclasses import replace
+from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import func, select
 
+from metricfoundry_dagster.adapters.catalog.database import Database
 from metricfoundry_dagster.adapters.catalog.open_catalog import SqlCatalog
-from metricfoundry_dagster.adapters.catalog.schema import source_digest
+from metricfoundry_dagster.adapters.catalog.schema import arrivals, source_digest
 from metricfoundry_dagster.domain.datasets import Mode, NewDataset, dataset_id_of
 from metricfoundry_dagster.ports.catalog import Catalog
 from metricfoundry_dagster_tests.port_contracts.catalog.samples import LATER, NOON, dropped, new_dataset
@@ -37,6 +40,22 @@ def test_overwritten_content_is_new_and_the_old_content_with_a_new_time_is_too(c
         assert catalog.look([dropped("a", etag)], NOON) == [dropped("a", etag)]
         catalog.register([new_dataset("a", etag=etag)], NOON)
     assert [catalog.look([dropped("a", etag)], NOON) for etag in ("7-10-1", "7-10-2", "7-10-3")] == [[], [], []]
+
+
+def test_an_object_is_complete_after_a_quiet_time(catalog: Catalog) -> None:
+    """Counted from the look that first saw it as it is."""
+    quiet = timedelta(seconds=10)
+    looks = [(0, "1"), (9, "1"), (9, "2"), (18, "2"), (19, "2")]
+    found = [catalog.look([dropped("a", etag)], NOON + timedelta(seconds=seconds), quiet) for seconds, etag in looks]
+    assert found == [[], [], [], [], [dropped("a", "2")]]
+
+
+def test_an_object_that_grows_leaves_one_row(catalog: SqlCatalog, shared_database: Database) -> None:
+    for number in range(5):
+        catalog.look([dropped("a", f"{number}"), dropped("b")], NOON)
+    with shared_database.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(arrivals)) == 2
+    assert catalog.look([dropped("a", "4"), dropped("b")], NOON) == [dropped("a", "4"), dropped("b")]
 
 
 def test_an_object_registered_by_hand_is_not_found_again(catalog: Catalog) -> None:

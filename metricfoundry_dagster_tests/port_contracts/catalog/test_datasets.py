@@ -9,6 +9,13 @@ from metricfoundry_dagster.ports.catalog import Catalog, DatasetFilter
 from metricfoundry_dagster_tests.port_contracts.catalog.samples import LATER, NOON, begun, new_dataset, registered
 
 
+def test_names_and_modes_of_many_datasources_are_found_at_once(catalog: Catalog) -> None:
+    catalog.register([new_dataset("a", datasource="resume", given_name="Résumé", mode=Mode.APPEND), new_dataset("b")], NOON)
+    found = catalog.names_and_modes(["resume", "sales", "nothing"])
+    assert found == {"resume": ("Résumé", Mode.APPEND), "sales": ("sales", Mode.REPLACE)}
+    assert catalog.names_and_modes([]) == {}
+
+
 def test_a_dataset_comes_back_as_it_was_registered(catalog: Catalog) -> None:
     new = replace(new_dataset(given_name="Sales"), contract="strict", recipe={"delimiter": "\t", "types": {"a": "string"}})
     dataset = catalog.register([new], NOON)[0]

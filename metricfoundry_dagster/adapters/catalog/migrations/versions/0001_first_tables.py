@@ -48,10 +48,12 @@ def _create_datasets() -> None:
     op.create_table(
         "arrivals",
         sa.Column("source_digest", sa.String(64), nullable=False),
+        sa.Column("uri_digest", sa.String(64), nullable=False),
         sa.Column("source_uri", sa.Text(), nullable=False),
         _moment("first_seen_at"),
         sa.PrimaryKeyConstraint("source_digest", name="pk_arrivals"),
     )
+    op.create_index("ix_arrivals_uri_digest", "arrivals", ["uri_digest"])
     op.create_table(
         "datasources",
         sa.Column("slug", sa.String(100), nullable=False),
