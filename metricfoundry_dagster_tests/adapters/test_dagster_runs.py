@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import graphql
 import psutil
 import pytest
+from dagster_graphql.schema import create_schema
 
 from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
 from metricfoundry_dagster.adapters.run_processes import RunProcesses
@@ -162,3 +164,18 @@ def test_the_run_of_a_job_is_found(tmp_path: Path, server: WebServer, results: l
     server.answers["runsOrError"] = {"runsOrError": {"__typename": "Runs", "results": results}}
     assert runs_of(tmp_path, server.url).run_of(JOB) == run_id
     assert runs_of(tmp_path).run_of(JOB) is None
+
+
+def test_dagster_knows_everything_that_it_is_asked(tmp_path: Path, server: WebServer) -> None:
+    """The server here is played; the schema is the real one."""
+    server.answers["runsOrError"] = {"runsOrError": {"__typename": "Runs", "results": []}}
+    server.answers["runOrError"] = {"runOrError": {"__typename": "Run", "status": "STARTED"}}
+    server.answers["terminateRun"] = {"terminateRun": {"__typename": "TerminateRunSuccess"}}
+    runs = runs_of(tmp_path, server.url)
+    runs.submit(JOB)
+    runs.run_of(JOB)
+    assert runs.state("launched") is RunState.RUNNING
+    runs.cancel("launched")
+    assert len(server.asked) == 5
+    schema = create_schema().graphql_schema
+    assert [graphql.validate(schema, graphql.parse(query)) for query in server.asked] == [[]] * 5
