@@ -52,7 +52,7 @@ def test_an_id_that_another_source_has_is_refused(ports: Ports, allowed: Sources
     with pytest.raises(UserError, match=r"people\.csv', not of .*others\.csv' \[request\.invalid\]"):
         adopt(ports, allowed, key, RemoteSource(str(second)), run_id="run-2")
     with pytest.raises(UserError, match=r"source\.not_found"):
-        adopt(ports, allowed, key, RemoteSource("/nul/\x00"), run_id="run-2")
+        adopt(ports, allowed, key, RemoteSource("/nul\x00/people.csv"), run_id="run-2")
 
 
 @pytest.mark.parametrize("spelling", ["file://{}", "{}", "{}/../{}"])
