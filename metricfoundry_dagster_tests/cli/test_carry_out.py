@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metricfoundry_dagster.actions.recover import recover
+from metricfoundry_dagster.actions.recover import MAX_DEATHS, recover
 from metricfoundry_dagster.actions.register import Wishes, register_source
 from metricfoundry_dagster.cli.carry_out import Ending, Watcher, carry_out, carry_out_with_bars
 from metricfoundry_dagster.cli.open_home import OpenHome
@@ -100,7 +100,7 @@ def test_a_dataset_whose_worker_died_is_taken_up_again_and_watched_on(ports: Por
 def test_a_worker_that_dies_again_and_again_is_left_to_a_person(ports: Ports, clock: FixedClock) -> None:
     runs = Dying(ports, deaths=99)
     ending = wait_for(ports, runs, register(ports, 1), clock)[0]
-    assert (ending.job.state, code_of(ending), len(runs.submitted)) == (JobState.FAILED, "worker.died", 3)
+    assert (ending.job.state, code_of(ending), len(runs.submitted)) == (JobState.FAILED, "worker.died", MAX_DEATHS)
 
 
 def test_what_a_daemon_took_up_again_is_watched_on(ports: Ports, clock: FixedClock) -> None:
