@@ -21,6 +21,7 @@ from metricfoundry_dagster.ports.progress import Progress
 
 _CHUNK_BYTES = 4 * 1024**2
 _LOOK_BYTES = 64 * 1024
+_UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 _MEDIA_TYPES = {
     ("csv", "none"): "text/csv",
     ("jsonl", "none"): "application/jsonl",
@@ -117,11 +118,11 @@ def _judge(copy: _Copy, filename: str, ports: Ports) -> tuple[ErrorRecord | None
         head = stream.read(_LOOK_BYTES)
         stream.seek(max(file.size_bytes - _LOOK_BYTES, 0))
         tail = stream.read(_LOOK_BYTES)
+    if found_sha256 != copy.sha256:
+        message = f"the copy {file.key} has SHA-256 {found_sha256}, but {copy.sha256} was written"
+        return UserError("file.checksum_mismatch", message, place=Place(file=file.key)).record, _UNKNOWN_MEDIA_TYPE
     try:
-        if found_sha256 != copy.sha256:
-            message = f"the copy {file.key} has SHA-256 {found_sha256}, but {copy.sha256} was written"
-            raise UserError("file.checksum_mismatch", message, place=Place(file=file.key))
         found = recognise_format(head, tail, filename, file.size_bytes)
     except UserError as error:
-        return error.record, "application/octet-stream"
+        return error.record, _UNKNOWN_MEDIA_TYPE
     return None, _MEDIA_TYPES.get(found, "application/gzip")
