@@ -78,7 +78,7 @@ class Block:
 
     def line(self, number: int) -> int:
         """The physical line of the file on which one record starts, from 1."""
-        return self._first_line + int(np.searchsorted(self._marks.line_ends, self.starts[number]))
+        return self._first_line + self._marks.lines_before(int(self.starts[number]))
 
     def lines(self) -> Positions:
         """The physical lines of the file on which the records start, from 1, rising."""
@@ -146,7 +146,7 @@ class RecordCutter:
         self._pending = data[cut.position :]
         if cut.dropping and not final and data.endswith(b"\r"):
             self._pending = b"\r"  # whether it ends the line shows with the next byte
-        self._line += int(np.searchsorted(marks.line_ends, cut.position))
+        self._line += marks.lines_before(cut.position)
 
     def _resume(self, marks: Marks) -> int | None:
         """Where to begin: behind the end of a line that is being dropped; None when it has not ended yet."""
@@ -257,7 +257,7 @@ class _Cut:
         start, end = self.position, self._marks.line_end(self.position)
         self.position, self.dropping = (self._size, True) if end is None else (end + 1, False)
         raw = self._marks.data[start : min(self.position, start + self._max_bytes)].rstrip(b"\r\n")
-        line = self._first_line + int(np.searchsorted(self._marks.line_ends, start))
+        line = self._first_line + self._marks.lines_before(start)
         reason = _REASONS[code].format(max_bytes=self._max_bytes)
         self._rejects.append(Reject(line, code, reason, raw))
         return end is not None

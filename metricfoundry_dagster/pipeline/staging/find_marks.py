@@ -6,6 +6,7 @@ first place from which it does not hold; `walk_record.py` goes on from there.
 """
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -44,8 +45,12 @@ class Marks:
 
     def line_end(self, start: int) -> int | None:
         """The last byte of the physical line at `start`; None when its end is not in the buffer."""
-        number = int(np.searchsorted(self.line_ends, start))
-        return int(self.line_ends[number]) if number < len(self.line_ends) else None
+        number = self.lines_before(start)
+        return self.end_array[number] if number < len(self.end_array) else None
+
+    def lines_before(self, position: int) -> int:
+        """How many lines end before a position."""
+        return bisect_left(self.end_array, position)
 
     def quotes_of(self, text: bytes | memoryview) -> Positions:
         """Where the quotes lie in some text."""
