@@ -164,6 +164,9 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "csv.record_too_long": ErrorCode(
         "row", "the record is longer than the limit", "Check for an open quote, or raise the limit."
     ),
+    "csv.unparsable": ErrorCode(
+        "row", "the parser reads another number of records here", "Look at the raw text of the row; quote it."
+    ),
     "text.invalid_encoding": ErrorCode("row", "the bytes are not valid in the file's encoding", "Save the file as UTF-8."),
     "text.wrong_type": ErrorCode(
         "row", "the value is not of the type that was asked for", "Mend the value, or ask for another type."

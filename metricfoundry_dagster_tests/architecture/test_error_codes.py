@@ -42,6 +42,20 @@ def test_every_code_is_raised_by_the_class_of_its_branch() -> None:
     assert wrong == []
 
 
+def test_every_code_of_a_rejected_row_is_in_the_catalogue() -> None:
+    """Any text in the source with the shape and the area of such a code is one."""
+    areas = {code.partition(".")[0] for code, entry in ERROR_CODES.items() if entry.branch == "row"}
+    shape = re.compile(rf"({'|'.join(sorted(areas))})\.[a-z]+(_[a-z]+)*")
+    unknown = [
+        f"{relative(path)}:{node.lineno} {node.value}"
+        for path in python_files(SOURCE / "pipeline")
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and shape.fullmatch(node.value)
+        if node.value not in ERROR_CODES
+    ]
+    assert unknown == []
+
+
 def test_no_code_is_left_over() -> None:
     """A code that no module mentions is removed or was never built."""
     catalogue = SOURCE / "domain" / "error_codes.py"
