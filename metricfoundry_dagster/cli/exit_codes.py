@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from metricfoundry_dagster.domain.error_codes import ERROR_CODES
-from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, SettingsError, UserError, WorldError
+from metricfoundry_dagster.domain.errors import ErrorRecord, SettingsError, UserError, WorldError
 
 USAGE = 2
 USER = 3
@@ -25,13 +25,6 @@ def exit_code_of(error: BaseException) -> int:
 def exit_code_of_record(record: ErrorRecord | None) -> int:
     """The exit code of an error that was kept as data; 0 without one."""
     return 0 if record is None else _BY_BRANCH[ERROR_CODES[record.code].branch]
-
-
-def record_of(error: BaseException) -> ErrorRecord:
-    """The error as it is shown. Of an unforeseen one only its kind is told: its text may hold anything."""
-    if isinstance(error, MetricFoundryError):
-        return error.record
-    return MetricFoundryError("unexpected", f"an unforeseen {type(error).__name__} ended the command").record
 
 
 def worst(codes: Iterable[int]) -> int:

@@ -10,7 +10,7 @@ import typer
 from metricfoundry_dagster.cli.datasets import datasets_app
 from metricfoundry_dagster.cli.doctor import doctor
 from metricfoundry_dagster.cli.druid_spec import druid_spec
-from metricfoundry_dagster.cli.exit_codes import INTERNAL, exit_code_of, record_of
+from metricfoundry_dagster.cli.exit_codes import INTERNAL, exit_code_of
 from metricfoundry_dagster.cli.ingest import ingest
 from metricfoundry_dagster.cli.inspect import inspect
 from metricfoundry_dagster.cli.output import error_document, print_error, print_json, print_line
@@ -18,6 +18,7 @@ from metricfoundry_dagster.cli.profile import profile
 from metricfoundry_dagster.cli.query import query
 from metricfoundry_dagster.cli.stage import stage
 from metricfoundry_dagster.cli.validate import validate
+from metricfoundry_dagster.domain.errors import record_of
 
 app = typer.Typer(
     help="Drop any file, get a trusted, queryable datasource.",

@@ -55,13 +55,8 @@ class Supervisor:
         self._settings = settings
         self._token = uuid.uuid4().hex
         self._record = settings.home / "up.json"
-        self._dagster_home, workspace_path = prepare_dagster(settings)
-        workspace = ["-w", str(workspace_path)]
-        webserver = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *workspace]
-        self._parts = [
-            _Part("webserver", [sys.executable, *webserver]),
-            _Part("daemon", [sys.executable, "-m", "dagster._daemon", "run", *workspace]),
-        ]
+        self._parts: list[_Part] = []
+        self._environment: dict[str, str] = {}
 
     def start(self) -> None:
         """Start both, after clearing away what a killed instance of this home left behind.
@@ -72,6 +67,19 @@ class Supervisor:
         self._lock = self._lock_home()
         self._clear_away_earlier()
         _require_free_port(self._port)
+        dagster_home, workspace_path = prepare_dagster(self._settings)
+        workspace = ["-w", str(workspace_path)]
+        webserver = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(self._port), *workspace]
+        self._environment = {
+            **os.environ,
+            "DAGSTER_HOME": str(dagster_home),
+            "METRICFOUNDRY_HOME": str(self._settings.home),
+            _TOKEN_VARIABLE: self._token,
+        }
+        self._parts = [
+            _Part("webserver", [sys.executable, *webserver]),
+            _Part("daemon", [sys.executable, "-m", "dagster._daemon", "run", *workspace]),
+        ]
         own = psutil.Process()
         document = {"pid": own.pid, "started": own.create_time(), "token": self._token, "url": self.url}
         unfinished = self._record.with_suffix(".part")
@@ -129,12 +137,6 @@ class Supervisor:
     def _spawn(self, part: _Part) -> None:
         log_path = self._log(part.name)
         log_path.parent.mkdir(parents=True, exist_ok=True)
-        environment = {
-            **os.environ,
-            "DAGSTER_HOME": str(self._dagster_home),
-            "METRICFOUNDRY_HOME": str(self._settings.home),
-            _TOKEN_VARIABLE: self._token,
-        }
         with log_path.open("ab") as log:
             part.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules, no shell
                 part.command,
@@ -142,7 +144,7 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=environment,
+                env=self._environment,
             )
 
     def _log(self, name: str) -> Path:
@@ -174,7 +176,7 @@ class Supervisor:
 
 @contextmanager
 def supervised(settings: Settings, port: int) -> Iterator[Supervisor]:
-    """Start an instance, give it, and stop it whatever happens. SIGTERM and SIGHUP end it like Ctrl-C.
+    """Start an instance, give it, and stop it whatever happens. Ctrl-C ends the block; SIGTERM and SIGHUP do the same.
 
     SIGINT is handled here too: a shell that starts a command in the background lets it ignore that signal.
     """
@@ -182,7 +184,8 @@ def supervised(settings: Settings, port: int) -> Iterator[Supervisor]:
     earlier = {number: signal.signal(number, _interrupt) for number in _ENDING_SIGNALS}
     try:
         supervisor.start()
-        yield supervisor
+        with suppress(KeyboardInterrupt):
+            yield supervisor
     finally:
         # A second Ctrl-C must not leave processes behind.
         with _uninterrupted():

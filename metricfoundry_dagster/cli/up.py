@@ -36,10 +36,7 @@ def print_places(console: Console, supervisor: Supervisor, settings: Settings) -
 
 
 def keep_going(supervisor: Supervisor) -> None:
-    """Keep the processes alive until Ctrl-C, or SIGTERM."""
-    try:
-        while True:
-            supervisor.keep_alive()
-            time.sleep(1)
-    except KeyboardInterrupt:
-        return
+    """Keep the processes alive until `supervised` is interrupted."""
+    while True:
+        supervisor.keep_alive()
+        time.sleep(1)

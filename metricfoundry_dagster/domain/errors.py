@@ -106,8 +106,10 @@ class FencedError(InternalError):
     """A newer attempt of the dataset exists, so this one may not publish."""
 
 
-def record_of_unforeseen(error: BaseException) -> ErrorRecord:
-    """How an error that nobody foresaw is kept: by its kind alone, for its text may hold anything, secrets too."""
+def record_of(error: BaseException) -> ErrorRecord:
+    """The error as it is kept and shown. Of one that nobody foresaw only its kind: its text may hold anything, secrets too."""
+    if isinstance(error, MetricFoundryError):
+        return error.record
     return InternalError("unexpected", f"{type(error).__name__} was raised, which nobody foresaw").record
 
 

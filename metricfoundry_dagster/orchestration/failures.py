@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import dagster as dg
 
-from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, WorldError, record_of_unforeseen
+from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, WorldError, record_of
 from metricfoundry_dagster.orchestration.process_settings import process_settings
 
 _CAP_SECONDS = 60.0
@@ -35,7 +35,7 @@ def translated_to_dagster(retry_number: int, give_up: Callable[[ErrorRecord], No
     except (dg.Failure, dg.RetryRequested):
         raise
     except Exception as error:
-        _tell(give_up, record_of_unforeseen(error))
+        _tell(give_up, record_of(error))
         raise
 
 

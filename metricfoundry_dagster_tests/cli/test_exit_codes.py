@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from metricfoundry_dagster.cli.exit_codes import exit_code_of, exit_code_of_record, record_of, worst
+from metricfoundry_dagster.cli.exit_codes import exit_code_of, exit_code_of_record, worst
 from metricfoundry_dagster.domain.error_codes import ERROR_CODES
 from metricfoundry_dagster.domain.errors import (
     ErrorRecord,
@@ -14,6 +14,7 @@ from metricfoundry_dagster.domain.errors import (
     SettingsError,
     UserError,
     WorldError,
+    record_of,
 )
 
 BRANCHES = {SettingsError: 2, UserError: 3, WorldError: 4, InternalError: 70}
