@@ -7,6 +7,7 @@ Put a new setting here with its unit in its name, its bounds and one sentence th
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,6 +66,8 @@ class Settings(BaseSettings):
         repr=False,
     )
     """SQLAlchemy URL of the catalog: SQLite, or `postgresql://user:password@host:5432/database`."""
+    dagster_database_url: Annotated[SecretStr | None, Field(json_schema_extra={"shown": "<database_url>"})] = None
+    """PostgreSQL for Dagster's own storage, which lies in a schema `dagster` of it; with a SQLite catalog it is SQLite too."""
     contracts_dir: Annotated[Path, Field(validate_default=True, json_schema_extra={"shown": "./contracts"})] = Path("contracts")
     """Directory of contracts: `<datasource>.yaml` in it is the contract of that datasource."""
     source_roots: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -113,6 +116,8 @@ class Settings(BaseSettings):
     """Seconds before the first such try; the wait doubles each time and is spread by chance."""
     port: Annotated[int, Field(ge=1, le=65_535)] = 3000
     """Port of the web interface on this machine."""
+    host: IPv4Address = IPv4Address("127.0.0.1")
+    """IP address on which the web interface listens. It has no login: change this only inside of a closed network."""
     dagster_url: str | None = None
     """Address of Dagster's web server, to which runs are submitted when it answers; without it that of a running `up`."""
 

@@ -20,6 +20,7 @@ from metricfoundry_dagster.ports.sources import Sources
 from metricfoundry_dagster.settings import Settings, variable_of
 
 if TYPE_CHECKING:
+    from metricfoundry_dagster.adapters.dagster_home import DagsterHome
     from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
     from metricfoundry_dagster.adapters.file_addresses import S3Options
 
@@ -126,18 +127,38 @@ def find_dagster(settings: Settings) -> tuple[str | None, bool]:
 
 
 def prepare_dagster(settings: Settings) -> tuple[Path, Path]:
-    """Make DAGSTER_HOME of the embedded instance; give it, and the `workspace.yaml` that goes with it."""
-    from metricfoundry_dagster.adapters.dagster_home import deployment_file, prepare_dagster_home
+    """Make DAGSTER_HOME and Dagster's storage; give the folder, and the `workspace.yaml` that goes with it.
 
-    return prepare_dagster_home(settings.home, settings.max_concurrent_runs), deployment_file("workspace.yaml")
+    Raises:
+        SettingsError: `settings.invalid`.
+        WorldError: `dagster.unreachable` when the storage cannot be made.
+    """
+    from metricfoundry_dagster.adapters.dagster_home import deployment_file
+
+    home = _dagster_home(settings)
+    home.prepare()
+    return home.folder, deployment_file("workspace.yaml")
+
+
+def dagster_environment(settings: Settings) -> dict[str, str]:
+    """What a process of Dagster on this home needs in its environment, beside our own. May hold a password."""
+    return _dagster_home(settings).environment()
 
 
 def _dagster_runs(settings: Settings) -> "DagsterRuns":
     from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
     from metricfoundry_dagster.adapters.run_processes import RunProcesses
 
-    processes = RunProcesses(settings.home, settings.max_concurrent_runs)
-    return DagsterRuns(url=settings.dagster_url, home=settings.home, processes=processes)
+    return DagsterRuns(url=settings.dagster_url, home=settings.home, processes=RunProcesses(_dagster_home(settings)))
+
+
+def _dagster_home(settings: Settings) -> "DagsterHome":
+    from metricfoundry_dagster.adapters.dagster_home import DagsterHome
+    from metricfoundry_dagster.adapters.dagster_storage import storage_address
+
+    own = settings.dagster_database_url
+    storage = storage_address(settings.database_url, own.get_secret_value() if own else None)
+    return DagsterHome(settings.home, storage, settings.max_concurrent_runs)
 
 
 def _make_home(settings: Settings) -> None:

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from metricfoundry_dagster.adapters.dagster_home import prepare_dagster_home
+from metricfoundry_dagster.adapters.dagster_home import DagsterHome
 from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.jobs import Job
 from metricfoundry_dagster.ports.runs import RunState
@@ -25,9 +25,9 @@ _EXECUTE_JOB = (sys.executable, "-m", "metricfoundry_dagster.orchestration.execu
 class RunProcesses:
     """The processes of one home. `command` is given the job's and the run's id as its last arguments."""
 
-    def __init__(self, home: Path, max_concurrent_runs: int, *, command: Sequence[str] = _EXECUTE_JOB) -> None:
-        self._home = home
-        self._max_concurrent_runs = max_concurrent_runs
+    def __init__(self, dagster: DagsterHome, *, command: Sequence[str] = _EXECUTE_JOB) -> None:
+        self._home = dagster.home
+        self._dagster = dagster
         self._command = command
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -38,8 +38,8 @@ class RunProcesses:
             WorldError: `dagster.refused` when it cannot be started, `dagster.unreachable` without Dagster's storage.
         """
         run_id = str(uuid.uuid4())
-        dagster_home = prepare_dagster_home(self._home, self._max_concurrent_runs)
-        environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), "METRICFOUNDRY_HOME": str(self._home)}
+        self._dagster.prepare()
+        environment = {**os.environ, **self._dagster.environment()}
         try:
             self._children[run_id] = child = self._spawn(job, run_id, environment)
         except OSError as error:

@@ -24,7 +24,7 @@ import requests
 
 from metricfoundry_dagster.domain.errors import ConflictError, WorldError
 from metricfoundry_dagster.settings import Settings
-from metricfoundry_dagster.wiring import prepare_dagster
+from metricfoundry_dagster.wiring import dagster_environment, prepare_dagster
 
 #: Every process of one instance carries this variable, so that none is overlooked when it stops.
 _TOKEN_VARIABLE = "METRICFOUNDRY_UP_TOKEN"  # noqa: S105 - names a variable, holds no secret
@@ -49,7 +49,7 @@ class Supervisor:
     """The web server and the daemon of one home directory. Use it through `supervised`."""
 
     def __init__(self, settings: Settings, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{'127.0.0.1' if settings.host.is_unspecified else settings.host}:{port}"
         self._port = port
         self._lock: TextIO | None = None
         self._settings = settings
@@ -66,14 +66,13 @@ class Supervisor:
         """
         self._lock = self._lock_home()
         self._clear_away_earlier()
-        _require_free_port(self._port)
-        dagster_home, workspace_path = prepare_dagster(self._settings)
+        _require_free_port(str(self._settings.host), self._port)
+        _, workspace_path = prepare_dagster(self._settings)
         workspace = ["-w", str(workspace_path)]
-        webserver = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(self._port), *workspace]
+        webserver = ["-m", "dagster_webserver", "-h", str(self._settings.host), "-p", str(self._port), *workspace]
         self._environment = {
             **os.environ,
-            "DAGSTER_HOME": str(dagster_home),
-            "METRICFOUNDRY_HOME": str(self._settings.home),
+            **dagster_environment(self._settings),
             _TOKEN_VARIABLE: self._token,
         }
         self._parts = [
@@ -208,11 +207,11 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _require_free_port(port: int) -> None:
+def _require_free_port(host: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
             raise ConflictError("instance.port_in_use", f"port {port} of this machine: {error.strerror}") from None
 
