@@ -7,17 +7,18 @@ before the pointer moved goes on with the files it began with.
 import os
 import re
 import threading
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 from metricfoundry_dagster.adapters.duckdb_database import CountingDatabase, EngineLimits, LockedDatabase
 from metricfoundry_dagster.adapters.duckdb_views import count_sql, members_by_name, view_sql
 from metricfoundry_dagster.adapters.served_file_cache import ServedFileCache
-from metricfoundry_dagster.domain.errors import UserError, WorldError
+from metricfoundry_dagster.domain.errors import MetricFoundryError, UserError, WorldError
 from metricfoundry_dagster.domain.served import QueryAnswer, Servable, Serving, Version
 from metricfoundry_dagster.ports.catalog import Versions
 from metricfoundry_dagster.ports.clock import Clock
 from metricfoundry_dagster.ports.object_store import ObjectStore
+from metricfoundry_dagster.ports.serving_engine import ServingEngine
 
 _DEFAULT_CACHE_BYTES = 20 * 1024**3
 _KEEP_MARGIN_SECONDS = 600
@@ -25,11 +26,10 @@ _KEEP_MARGIN_SECONDS = 600
 _ASKS_FOR_ALL = re.compile(r"\b(show|information_schema|pragma_\w+|duckdb_\w+|sqlite_master|query|query_table)\b", re.IGNORECASE)
 
 
-class DuckDbEngine:
-    """Implements `ports.serving_engine.ServingEngine`.
+class DuckDbEngine(ServingEngine):
+    """One database per process is kept for as long as the same versions are asked for.
 
-    `cache_dir` takes copies of remote files, up to `cache_bytes`, and what large statements spill. One database per
-    process is kept for as long as the same versions are asked for.
+    `cache_dir` takes copies of remote files, up to `cache_bytes`, and what large statements spill.
     """
 
     def __init__(
@@ -51,32 +51,46 @@ class DuckDbEngine:
         self._kept = _Kept()
         self._left_behind: list[_Kept] = []
 
-    def serve(self, servable: Servable) -> Serving:
-        """As the port says; the rows are counted in the files before anybody can see the version.
+    def serve_all(self, servables: Sequence[Servable]) -> list[Serving | MetricFoundryError]:
+        """As the port says; the rows are counted in the files before anybody can see a version."""
+        outcomes: list[Serving | MetricFoundryError | None] = list(self._miscounted(servables))
+        good = [position for position, outcome in enumerate(outcomes) if outcome is None]
+        added = self._catalog.add_versions([servables[position] for position in good], self._clock.now())
+        for position, taken in zip(good, added, strict=True):
+            outcomes[position] = taken if isinstance(taken, MetricFoundryError) else Serving(servables[position], *taken)
+        return [outcome for outcome in outcomes if outcome is not None]
 
-        Raises:
-            WorldError: `serving.count_mismatch` when the files do not hold the rows they should.
-        """
-        candidate = Version(servable.datasource, 0, (servable,), self._clock.now())
-        counted = self.count_rows(Serving(candidate, current=False), servable.dataset_id)
-        expected = {table.name: table.rows for table in servable.tables}
-        if counted != expected:
-            raise WorldError("serving.count_mismatch", f"the files hold {counted} rows where {expected} are valid")
-        version, current = self._catalog.add_version(servable, self._clock.now())
-        return Serving(version, current)
+    def count_all(self, servings: Sequence[Serving]) -> list[dict[str, int]]:
+        """As the port says; only files of these datasets are opened."""
+        return self._count([serving.servable for serving in servings])
 
-    def count_rows(self, serving: Serving, dataset_id: str) -> dict[str, int]:
-        """As the port says; only files of this dataset are opened."""
-        version = serving.version
-        own = replace(version, members=tuple(m for m in version.members if m.dataset_id == dataset_id))
-        names = members_by_name([own])
-        if not names:
-            return {}
-        query = " UNION ALL ".join(count_sql(name, members, self._files.path_of) for name, members in names.items())
-        kept = self._of_this_process()
-        with kept.lock:
-            kept.counting = kept.counting or CountingDatabase(self._cache_dir / "spill", self._limits)
-        return kept.counting.count(query)
+    def _miscounted(self, servables: Sequence[Servable]) -> list[MetricFoundryError | None]:
+        """For every servable whose files do not hold its rows, the error that says so; None for the others."""
+        try:
+            counts = self._count(servables)
+        except WorldError as error:
+            if len(servables) == 1:
+                return [error]
+            return [self._miscounted([servable])[0] for servable in servables]  # whose files it was
+        errors: list[MetricFoundryError | None] = []
+        for servable, counted in zip(servables, counts, strict=True):
+            expected = {table.name: table.rows for table in servable.tables}
+            message = f"the files hold {counted} rows where {expected} are valid"
+            errors.append(WorldError("serving.count_mismatch", message) if counted != expected else None)
+        return errors
+
+    def _count(self, servables: Sequence[Servable]) -> list[dict[str, int]]:
+        paths = {file: self._files.path_of(file) for servable in servables for table in servable.tables for file in table.files}
+        rows_of = {}
+        if paths:
+            kept = self._of_this_process()
+            with kept.lock:
+                kept.counting = kept.counting or CountingDatabase(self._cache_dir / "spill", self._limits)
+            rows_of = kept.counting.count(count_sql(paths.values()))
+        return [
+            {table.name: sum(rows_of.get(str(paths[file]), 0) for file in table.files) for table in servable.tables}
+            for servable in servables
+        ]
 
     def rollback(self, datasource: str) -> Version:
         """As the port says."""

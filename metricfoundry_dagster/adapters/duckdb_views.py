@@ -38,9 +38,10 @@ def view_sql(name: str, members: list[Member], path_of: PathOf) -> str:
     return f"CREATE VIEW {quoted(name)} AS {rows_sql(members, path_of)}"
 
 
-def count_sql(name: str, members: list[Member], path_of: PathOf) -> str:
-    """The query that gives one served name and its rows."""
-    return f"SELECT {literal(name)}, count(*) FROM ({rows_sql(members, path_of)})"  # noqa: S608 - every name and path is quoted
+def count_sql(paths: Iterable[Path]) -> str:
+    """The query that gives the path of each file and its rows."""
+    files = list_literal(paths)
+    return f"SELECT file_name, num_rows FROM parquet_file_metadata({files})"  # noqa: S608 - every path is quoted
 
 
 def rows_sql(members: list[Member], path_of: PathOf) -> str:

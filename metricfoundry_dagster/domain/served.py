@@ -9,12 +9,17 @@ from metricfoundry_dagster.domain.products import Column, ProductFile
 
 @dataclass(frozen=True, slots=True)
 class ServedTable:
-    """One table as readers see it. `name` is the datasource's, or `<datasource>__<table>` among several."""
+    """One table as readers see it. `name` is the datasource's, or `<datasource>__<table>` among several.
+
+    `time_column` is the column that contract or recipe agreed on as the time; None where nobody said one, or this
+    table has no such column.
+    """
 
     name: str
     columns: tuple[Column, ...]
     files: tuple[ProductFile, ...]
     rows: int
+    time_column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,14 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What became of a servable: the version that holds it, and whether that is the one readers see now.
+    """What became of a servable: the number of the version that came with it, and whether readers see it now.
 
-    `current` is False only in replace mode, when a dataset of a higher sequence is served already.
+    `current` is False when they do not: in replace mode one of a higher sequence is shown, or in either mode a person
+    went back to an earlier version. The other members of the version are not told: there may be thousands.
     """
 
-    version: Version
+    servable: Servable
+    version_number: int
     current: bool
 
 

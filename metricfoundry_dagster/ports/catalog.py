@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset
-from metricfoundry_dagster.domain.errors import ErrorRecord
+from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError
 from metricfoundry_dagster.domain.jobs import Attempt, Job, JobState
 from metricfoundry_dagster.domain.products import Stage, StageProduct, TableProduct
 from metricfoundry_dagster.domain.served import Servable, Version
@@ -160,15 +160,15 @@ class Publications(Protocol):
 class Versions(Protocol):
     """Versions of datasources and the pointer to the current one: used by the embedded serving engine."""
 
-    def add_version(self, servable: Servable, now: datetime) -> tuple[Version, bool]:
-        """Make a version and move the pointer, by the rules of `ServingEngine.serve`, in one transaction.
+    def add_versions(self, servables: Sequence[Servable], now: datetime) -> list[tuple[int, bool] | MetricFoundryError]:
+        """Make versions and move the pointers, by the rules of `ServingEngine.serve_all`, in one transaction.
 
-        Gives the version and whether it is current.
+        Gives, in the order of the servables, the number of the version that came with each and whether readers see
+        it when all are done; or what is wrong with that dataset, of which then no trace is left:
 
-        Raises:
-            ConflictError: `datasource.mode_conflict`.
-            FencedError: `attempt.fenced` when a newer attempt has begun, or the attempt's job has ended: what a
-                person canceled is not shown.
+        - ConflictError `datasource.mode_conflict`;
+        - FencedError `attempt.fenced` when a newer attempt has begun, or the attempt's job has ended: what a person
+          canceled is not shown.
         """
 
     def step_back(self, datasource: str) -> Version:

@@ -1,29 +1,49 @@
 """The serving engine: immutable versions of a datasource, of which readers see exactly one."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from metricfoundry_dagster.domain.errors import MetricFoundryError
 from metricfoundry_dagster.domain.served import QueryAnswer, Servable, Serving, Version
 
 
 class ServingEngine(Protocol):
     """DuckDB over files on the embedded default, Druid on servers. Readers never wait and never see half a version.
 
-    Raises WorldError `serving.engine_failed` when the engine does not answer.
+    Serving and counting take many datasets at once, of any datasources; for one alone there are shorter names, which
+    an engine inherits. Raises WorldError `serving.engine_failed` when the engine does not answer.
     """
 
-    def serve(self, servable: Servable) -> Serving:
-        """Make a version that holds the dataset, and let readers see it from now on.
+    def serve_all(self, servables: Sequence[Servable]) -> list[Serving | MetricFoundryError]:
+        """Make versions that hold the datasets, and let readers see them from now on; outcomes in the order given.
 
-        In replace mode the version holds this dataset alone; one of a lower sequence than the current
-        version's is kept but does not become current. In append mode it holds all that were there and this
-        one exactly once. Doing it again for the same dataset and attempt changes nothing.
+        In replace mode a version holds one dataset alone: versions are made in the order of their sequences, and one
+        of a lower sequence than the current version's is kept but does not become current. In append mode a dataset
+        is there exactly once beside all that were there. Doing it again for the same dataset and attempt changes
+        nothing. A dataset may be there with one attempt only.
+
+        What is wrong with one dataset is its outcome, and holds up no other: ConflictError `datasource.mode_conflict`
+        when its datasource is kept in the other mode, FencedError `attempt.fenced` when a newer attempt has begun or
+        the job was canceled, WorldError `serving.count_mismatch` or `store.object_missing` when its files do not hold
+        its rows. None of its rows can be seen then.
 
         Raises:
-            ConflictError: `datasource.mode_conflict` when the datasource is kept in the other mode.
+            WorldError: the engine, the store or the catalog is away; any of the datasets may be served already.
         """
 
-    def count_rows(self, serving: Serving, dataset_id: str) -> dict[str, int]:
-        """Rows of one dataset in that version, by served table name, counted by a query to the engine."""
+    def count_all(self, servings: Sequence[Serving]) -> list[dict[str, int]]:
+        """Rows of each served dataset, by served table name, counted by queries to the engine: one for many datasets."""
+
+    def serve(self, servable: Servable) -> Serving:
+        """Serve one dataset; raises its outcome if that is an error."""
+        [outcome] = self.serve_all([servable])
+        if isinstance(outcome, MetricFoundryError):
+            raise outcome
+        return outcome
+
+    def count_rows(self, serving: Serving) -> dict[str, int]:
+        """Rows of one served dataset, by served table name."""
+        return self.count_all([serving])[0]
 
     def rollback(self, datasource: str) -> Version:
         """Let readers see the version before the current one again.

@@ -1,22 +1,23 @@
 """A serving engine that reads the rows into memory and answers with SQLite: SQL enough for tests, and none of DuckDB."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyarrow.parquet as pq
 
-from metricfoundry_dagster.domain.errors import UserError
+from metricfoundry_dagster.domain.errors import MetricFoundryError, UserError
 from metricfoundry_dagster.domain.served import QueryAnswer, Servable, Serving, Version
 from metricfoundry_dagster.ports.catalog import Versions
 from metricfoundry_dagster.ports.clock import Clock
 from metricfoundry_dagster.ports.object_store import ObjectStore
+from metricfoundry_dagster.ports.serving_engine import ServingEngine
 
 Row = dict[str, object]
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 
 
-class MemoryEngine:
-    """Implements `ports.serving_engine.ServingEngine`. `lost_rows` many rows of each table are missing when it counts."""
+class MemoryEngine(ServingEngine):
+    """`lost_rows` many rows of each table are missing when it counts."""
 
     def __init__(self, catalog: Versions, store: ObjectStore, clock: Clock, *, lost_rows: int = 0) -> None:
         self._catalog = catalog
@@ -24,12 +25,18 @@ class MemoryEngine:
         self._clock = clock
         self.lost_rows = lost_rows
 
-    def serve(self, servable: Servable) -> Serving:
-        return Serving(*self._catalog.add_version(servable, self._clock.now()))
+    def serve_all(self, servables: Sequence[Servable]) -> list[Serving | MetricFoundryError]:
+        outcomes = self._catalog.add_versions(servables, self._clock.now())
+        return [
+            outcome if isinstance(outcome, MetricFoundryError) else Serving(servable, *outcome)
+            for servable, outcome in zip(servables, outcomes, strict=True)
+        ]
 
-    def count_rows(self, serving: Serving, dataset_id: str) -> dict[str, int]:
-        own = [member for member in serving.version.members if member.dataset_id == dataset_id]
-        return {table.name: len(self._rows(own, table.name)) - self.lost_rows for member in own for table in member.tables}
+    def count_all(self, servings: Sequence[Serving]) -> list[dict[str, int]]:
+        return [
+            {table.name: len(self._rows([own], table.name)) - self.lost_rows for table in own.tables}
+            for own in (serving.servable for serving in servings)
+        ]
 
     def rollback(self, datasource: str) -> Version:
         return self._catalog.step_back(datasource)

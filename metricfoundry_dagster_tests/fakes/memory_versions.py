@@ -1,10 +1,11 @@
 """Versions of datasources in a dictionary, by the rules of the port."""
 
 import threading
+from collections.abc import Sequence
 from datetime import datetime
 
 from metricfoundry_dagster.domain.datasets import Mode
-from metricfoundry_dagster.domain.errors import ConflictError, FencedError, NotFoundError
+from metricfoundry_dagster.domain.errors import ConflictError, FencedError, MetricFoundryError, NotFoundError
 from metricfoundry_dagster.domain.served import Servable, Version
 
 
@@ -17,27 +18,39 @@ class MemoryVersions:
         self._pointers: dict[str, Version] = {}
         self._lock = threading.Lock()
 
-    def add_version(self, servable: Servable, now: datetime) -> tuple[Version, bool]:
+    def add_versions(self, servables: Sequence[Servable], now: datetime) -> list[tuple[int, bool] | MetricFoundryError]:
         with self._lock:
-            known = self._versions.setdefault(servable.datasource, [])
-            current = self._pointers.get(servable.datasource)
-            if current and current.members[0].mode is not servable.mode:
-                message = f"{servable.datasource!r} is kept in mode {current.members[0].mode}, not {servable.mode}"
-                raise ConflictError("datasource.mode_conflict", message)
-            repeated = [v for v in [*([current] if current else []), *known] if _holds(v, servable)]
-            if repeated:
-                return repeated[0], repeated[0] is current
-            attempts = [m.attempt for v in known for m in v.members if m.dataset_id == servable.dataset_id]
-            if attempts and max(attempts) > servable.attempt:
-                this = f"attempt {servable.attempt} of {servable.dataset_id}"
-                raise FencedError("attempt.fenced", f"{this} may not be served, there is attempt {max(attempts)}")
-            version = Version(servable.datasource, len(known) + 1, _members(current, servable), now)
-            known.append(version)
-            self._before[version.datasource, version.number] = current
-            late = current is not None and servable.mode is Mode.REPLACE and current.members[0].sequence > servable.sequence
-            if not late:
-                self._pointers[servable.datasource] = version
-            return version, not late
+            outcomes: dict[int, Version | MetricFoundryError] = {}
+            for position in sorted(range(len(servables)), key=lambda index: servables[index].sequence):
+                outcomes[position] = self._add(servables[position], now)
+            return [self._seen(servable, outcomes[position]) for position, servable in enumerate(servables)]
+
+    def _add(self, servable: Servable, now: datetime) -> Version | MetricFoundryError:
+        known = self._versions.setdefault(servable.datasource, [])
+        current = self._pointers.get(servable.datasource)
+        if current and current.members[0].mode is not servable.mode:
+            message = f"{servable.datasource!r} is kept in mode {current.members[0].mode}, not {servable.mode}"
+            return ConflictError("datasource.mode_conflict", message)
+        attempts = [m.attempt for v in known for m in v.members if m.dataset_id == servable.dataset_id]
+        if attempts and max(attempts) > servable.attempt:
+            this = f"attempt {servable.attempt} of {servable.dataset_id}"
+            return FencedError("attempt.fenced", f"{this} may not be served, there is attempt {max(attempts)}")
+        repeated = [v for v in known if _holds(v, servable)]
+        if repeated:
+            return repeated[0]
+        version = Version(servable.datasource, len(known) + 1, _members(current, servable), now)
+        known.append(version)
+        self._before[version.datasource, version.number] = current
+        if servable.mode is Mode.APPEND or current is None or current.members[0].sequence <= servable.sequence:
+            self._pointers[servable.datasource] = version
+        return version
+
+    def _seen(self, servable: Servable, outcome: Version | MetricFoundryError) -> tuple[int, bool] | MetricFoundryError:
+        if isinstance(outcome, MetricFoundryError):
+            return outcome
+        current = self._pointers.get(servable.datasource)
+        is_seen = current is not None and _holds(current, servable)
+        return outcome.number, is_seen
 
     def step_back(self, datasource: str) -> Version:
         with self._lock:

@@ -30,4 +30,4 @@ def servable_from_json(text: str) -> Servable:
 def _table_from_json(document: Mapping[str, Any]) -> ServedTable:
     columns = tuple(Column(**column) for column in document["columns"])
     files = tuple(ProductFile(**{**file, "root": Root(file["root"])}) for file in document["files"])
-    return ServedTable(name=document["name"], columns=columns, files=files, rows=document["rows"])
+    return ServedTable(**{**document, "columns": columns, "files": files})

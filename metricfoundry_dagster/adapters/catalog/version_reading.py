@@ -17,7 +17,7 @@ def read_version(connection: Connection, datasource: str, number: int) -> Versio
     own = servable_from_json(row.servable)
     if own.mode is Mode.REPLACE:
         return _version(row, [own])
-    others = [other for other in _member_numbers(connection, datasource, number).values() if other != number]
+    others = [other for other in member_numbers(connection, datasource, number).values() if other != number]
     members = [own]
     for chunk in in_chunks(others):
         wanted = select(served_versions.c.servable).where(served_versions.c.datasource == datasource)
@@ -38,18 +38,6 @@ def read_versions(connection: Connection, datasource: str) -> list[Version]:
     return versions[::-1]
 
 
-def holds(connection: Connection, servable: Servable, number: int) -> bool:
-    """Whether that version has this attempt of this dataset among its members."""
-    of_datasource = served_versions.c.datasource == servable.datasource
-    attempt = {"dataset_id": servable.dataset_id, "attempt": servable.attempt}
-    came_with: int | None = connection.scalar(select(served_versions.c.number).where(of_datasource).filter_by(**attempt))
-    if came_with is None:
-        return False
-    if servable.mode is Mode.REPLACE:
-        return came_with == number
-    return _member_numbers(connection, servable.datasource, number).get(servable.dataset_id) == came_with
-
-
 def _rows(datasource: str) -> Any:
     wanted = served_versions.c.datasource, served_versions.c.number, served_versions.c.before_number
     return select(*wanted, served_versions.c.servable, served_versions.c.created_at).where(
@@ -57,7 +45,7 @@ def _rows(datasource: str) -> Any:
     )
 
 
-def _member_numbers(connection: Connection, datasource: str, number: int) -> dict[str, int]:
+def member_numbers(connection: Connection, datasource: str, number: int) -> dict[str, int]:
     """By dataset, the version that each appended member of a version came with."""
     links = select(served_versions.c.number, served_versions.c.before_number, served_versions.c.dataset_id)
     reachable = links.where(served_versions.c.datasource == datasource, served_versions.c.number <= number)

@@ -37,12 +37,13 @@ def serve_dataset(attempt: Attempt, ports: Ports, progress: Progress, upstream: 
             raise
         return _product(attempt, validated, None, {}, error.record.message)
     # No progress from here on: reporting may say that the job was canceled, but readers see the rows already.
-    counted = ports.engine.count_rows(serving, servable.dataset_id)
+    counted = ports.engine.count_rows(serving)
     return _product(attempt, validated, serving, counted, _difference(servable, counted))
 
 
 def servable_of(attempt: Attempt, validated: StageProduct) -> Servable:
     """The validated tables, under the names that readers will use. Tables that could not be read are left out."""
+    time_column = validated.details.get("time_column")
     whole = [table for table in validated.tables if table.error is None]
     datasource = attempt.dataset.datasource
     return Servable(
@@ -57,6 +58,7 @@ def servable_of(attempt: Attempt, validated: StageProduct) -> Servable:
                 columns=table.columns,
                 files=validated.files_of("part", table.name),
                 rows=table.rows_out,
+                time_column=time_column if any(column.name == time_column for column in table.columns) else None,
             )
             for table in whole
         ),
@@ -89,7 +91,7 @@ def _product(
         gate=Gate(error is None, mismatch or _summary(servable, serving), error),
         details={
             "datasource": servable.datasource,
-            "version": serving.version.number if serving else None,
+            "version": serving.version_number if serving else None,
             "current": serving.current if serving else False,
             "tables": [{"name": table.name, "rows": counted.get(table.name, 0)} for table in servable.tables],
         },
@@ -107,12 +109,12 @@ def _ledger(table: TableProduct, rows_served: int) -> TableProduct:
 def _findings(servable: Servable, serving: Serving | None) -> tuple[Finding, ...]:
     if serving is None or serving.current:
         return ()
-    message = f"a newer dataset of {servable.datasource} is served already; this one is kept as version {serving.version.number}"
+    message = f"a newer dataset of {servable.datasource} is served already; this one is kept as version {serving.version_number}"
     return (Finding("serving.superseded", Severity.INFO, message),)
 
 
 def _summary(servable: Servable, serving: Serving | None) -> str:
     rows = sum(table.rows for table in servable.tables)
-    version = serving.version.number if serving else 0
+    version = serving.version_number if serving else 0
     shown = "is what readers see" if serving and serving.current else "is kept behind a newer one"
     return f"{rows:,} valid rows are served; version {version} of {servable.datasource} {shown}"

@@ -9,7 +9,7 @@ from typing import Any
 from metricfoundry_dagster.domain.contracts import Contract
 from metricfoundry_dagster.domain.jobs import Attempt
 from metricfoundry_dagster.domain.layout import attempt_prefix
-from metricfoundry_dagster.domain.products import Gate, Stage, StageProduct, TableProduct
+from metricfoundry_dagster.domain.products import Gate, Stage, StageProduct
 from metricfoundry_dagster.pipeline.find_contract import find_contract_text
 from metricfoundry_dagster.pipeline.product_handle import ProductHandle
 from metricfoundry_dagster.pipeline.read_contract import read_contract
@@ -25,7 +25,8 @@ def validate_dataset(attempt: Attempt, ports: Ports, progress: Progress, upstrea
     """Judge every staged table. Without a contract every row is valid and no file is read.
 
     The gate asks that required columns are there and that not too many rows are bad. Drift against the datasource's
-    last dataset is a warning. The details hold the contract with its text, or null, and the time column it names.
+    last dataset is a warning. The details hold the contract with its text, or null, and the time column that it names,
+    or else the recipe.
 
     Raises:
         UserError: `contract.not_found` or `contract.invalid`; `job.canceled`.
@@ -58,7 +59,7 @@ def validate_dataset(attempt: Attempt, ports: Ports, progress: Progress, upstrea
         tables=tuple(result.table for result in results),
         findings=(*(f for result in results for f in result.findings), *find_drift(before, staged.tables)),
         gate=_gate(results, contract),
-        details=_details(contract, text, staged.tables),
+        details=_details(contract, text, staged),
     )
 
 
@@ -86,13 +87,14 @@ def _gate(results: list[ValidatedTable], contract: Contract | None) -> Gate:
     return Gate(passed=True, summary=f"{valid:,} rows hold the contract {contract.name} v{contract.version}, {bad:,} quarantined")
 
 
-def _details(contract: Contract | None, text: str | None, tables: tuple[TableProduct, ...]) -> dict[str, Any]:
+def _details(contract: Contract | None, text: str | None, staged: StageProduct) -> dict[str, Any]:
+    from_recipe = staged.details.get("recipe", {}).get("time_column")
     if contract is None:
-        return {"contract": None, "time_column": None}
-    means = [find_columns(contract, table.columns) for table in tables]
+        return {"contract": None, "time_column": from_recipe}
+    means = [find_columns(contract, table.columns) for table in staged.tables]
     wanted = contract.time_column
     staged_names = [names[wanted] for names in means if wanted is not None and wanted in names]
     return {
         "contract": {"name": contract.name, "version": contract.version, "text": text},
-        "time_column": staged_names[0] if staged_names else wanted,
+        "time_column": staged_names[0] if staged_names else wanted or from_recipe,
     }

@@ -19,7 +19,7 @@ from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import Column, Gate, ProductFile, Root, Stage, StageProduct, TableProduct
 from metricfoundry_dagster.pipeline.manifests import write_attempt_manifest
 from metricfoundry_dagster.pipeline.product_handle import ProductHandle
-from metricfoundry_dagster.pipeline.serving.serve_dataset import serve_dataset
+from metricfoundry_dagster.pipeline.serving.serve_dataset import servable_of, serve_dataset
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster_tests.fakes.fixed_clock import FixedClock
 from metricfoundry_dagster_tests.fakes.memory_engine import MemoryEngine
@@ -133,6 +133,15 @@ def test_several_tables_get_names_of_their_own(house: House) -> None:
     house.validate(attempt, first=[1], second=[2, 2])
     product = house.serve(attempt)
     assert product.details["tables"] == [{"name": "sales__first", "rows": 1}, {"name": "sales__second", "rows": 2}]
+
+
+def test_the_time_column_that_was_agreed_on_goes_with_the_tables_that_have_it(house: House) -> None:
+    attempt = house.register("book.xlsx")
+    columns = (Column("n", "n", "int64", True), Column("sold_at", "Sold At", "timestamp[us]", True))
+    tables = (TableProduct("a", columns, 0, 0, 0), TableProduct("b", columns[:1], 0, 0, 0))
+    details = {"time_column": "sold_at"}
+    validated = StageProduct(Stage.VALIDATED_FRAME, attempt.dataset.dataset_id, 1, (), tables, (), _GOOD, details)
+    assert [table.time_column for table in servable_of(attempt, validated).tables] == ["sold_at", None]
 
 
 def test_a_table_that_could_not_be_read_is_left_out(house: House) -> None:

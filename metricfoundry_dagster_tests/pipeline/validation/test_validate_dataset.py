@@ -85,6 +85,11 @@ def test_without_a_contract_the_staged_files_go_on_unread(attempt: Attempt, port
     assert (product.tables[0].rows_in, product.tables[0].rows_out, product.tables[0].balances) == (2, 2, True)
 
 
+def test_without_a_contract_the_recipe_names_the_time(attempt: Attempt, ports: Ports, house: ValidationHouse) -> None:
+    product = replace(staged(attempt, [house.stage(pa.table({"at": ["1"]}))]), details={"recipe": {"time_column": "at"}})
+    assert run(attempt, replace(ports, contracts=MemoryContracts()), product).details["time_column"] == "at"
+
+
 def test_the_first_table_that_does_not_hold_closes_the_gate(attempt: Attempt, ports: Ports, house: ValidationHouse) -> None:
     tables = [house.stage(pa.table({"age": [1]}), name="a"), house.stage(pa.table({"age": [-1]}), name="b")]
     product = run(attempt, ports, staged(attempt, tables))

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset, dataset_id_of
-from metricfoundry_dagster.domain.errors import ErrorRecord, Place
+from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, Place
 from metricfoundry_dagster.domain.jobs import Attempt
 from metricfoundry_dagster.domain.products import Column, Gate, ProductFile, Root, Stage, StageProduct, TableProduct
-from metricfoundry_dagster.domain.served import Servable, ServedTable
-from metricfoundry_dagster.ports.catalog import Catalog
+from metricfoundry_dagster.domain.served import Servable, ServedTable, Version
+from metricfoundry_dagster.ports.catalog import Catalog, Versions
 from metricfoundry_dagster.ports.object_store import ObjectInfo
 
 NOON = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
@@ -80,6 +80,15 @@ def servable(
     )
     table = ServedTable(datasource, (Column("id", "id", "int64", nullable=False),), (file,), sequence)
     return Servable(datasource, mode, dataset_id, sequence, attempt, (table,))
+
+
+def add_version(catalog: Versions, servable: Servable, now: datetime = NOON) -> tuple[Version, bool]:
+    """Serve one dataset: the version that came with it, and whether readers see it. Raises what is wrong with it."""
+    [outcome] = catalog.add_versions([servable], now)
+    if isinstance(outcome, MetricFoundryError):
+        raise outcome
+    number, current = outcome
+    return next(version for version in catalog.versions(servable.datasource) if version.number == number), current
 
 
 def served_as(number: int, *, attempt: int = 1, mode: Mode = Mode.REPLACE) -> Servable:

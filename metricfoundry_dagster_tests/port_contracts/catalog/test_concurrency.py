@@ -18,6 +18,7 @@ from metricfoundry_dagster.ports.catalog import Catalog
 from metricfoundry_dagster_tests.port_contracts.catalog.conftest import InChildren
 from metricfoundry_dagster_tests.port_contracts.catalog.samples import (
     NOON,
+    add_version,
     begun,
     dropped,
     new_dataset,
@@ -143,7 +144,7 @@ def test_one_run_that_opens_its_job_twice_at_once_has_one_attempt(catalog: Catal
 @pytest.mark.parametrize("mode", Mode)
 def test_versions_made_at_once_are_numbered_one_after_another(catalog: Catalog, mode: Mode) -> None:
     def serve(number: int) -> int:
-        return catalog.add_version(servable(f"sales--{number}", sequence=number, mode=mode), NOON)[0].number
+        return add_version(catalog, servable(f"sales--{number}", sequence=number, mode=mode))[0].number
 
     assert sorted(at_once([partial(serve, number) for number in range(1, 9)])) == list(range(1, 9))
     current = catalog.current_version("sales")

@@ -13,7 +13,16 @@ from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.ports.catalog import Catalog, DatasetFilter
 from metricfoundry_dagster_tests.port_contracts.catalog.conftest import InChildren
-from metricfoundry_dagster_tests.port_contracts.catalog.samples import ERROR, NOON, begun, dropped, new_dataset, product, servable
+from metricfoundry_dagster_tests.port_contracts.catalog.samples import (
+    ERROR,
+    NOON,
+    add_version,
+    begun,
+    dropped,
+    new_dataset,
+    product,
+    servable,
+)
 
 OBJECTS = [dropped(f"{number}") for number in range(5)]
 NEW = [new_dataset(f"{number}") for number in range(5)]
@@ -69,7 +78,7 @@ def test_publishing_and_serving_can_be_killed_anywhere(catalog: Catalog, in_chil
 
     def work() -> None:
         catalog.publish(staged, attempt.job.job_id, NOON)
-        catalog.add_version(served, NOON)
+        add_version(catalog, served, NOON)
 
     for step in count(1):
         if in_children([killed_at(step, work)]) == [0]:

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from metricfoundry_dagster.domain.datasets import Mode
-from metricfoundry_dagster.domain.errors import ConflictError, FencedError, NotFoundError, UserError
+from metricfoundry_dagster.domain.errors import ConflictError, FencedError, MetricFoundryError, NotFoundError, UserError
+from metricfoundry_dagster.domain.served import Serving
 from metricfoundry_dagster_tests.port_contracts.engines.served import Served
 
 
@@ -17,8 +18,8 @@ def numbers(*values: int) -> dict[str, pa.Table]:
 def test_a_served_dataset_is_counted_and_read_with_its_id_on_every_row(served: Served) -> None:
     servable = served.servable(numbers(1, 2, 3, 4, 5, 6, 7))
     serving = served.engine.serve(servable)
-    assert (serving.current, serving.version.number, serving.version.rows) == (True, 1, 7)
-    assert served.engine.count_rows(serving, servable.dataset_id) == {"sales": 7}
+    assert (serving.current, serving.version_number, serving.servable) == (True, 1, servable)
+    assert served.engine.count_rows(serving) == {"sales": 7}
     answer = served.engine.query("SELECT n, _dataset_id FROM sales ORDER BY n", 100)
     assert answer.columns == ("n", "_dataset_id")
     assert len(answer.types) == 2
@@ -28,7 +29,7 @@ def test_a_served_dataset_is_counted_and_read_with_its_id_on_every_row(served: S
 def test_several_tables_are_served_under_names_of_their_own(served: Served) -> None:
     tables = {"first": numbers(1)["t"], "second": pa.table({"s": ["a", "b"]})}
     serving = served.engine.serve(served.servable(tables))
-    assert served.engine.count_rows(serving, serving.version.members[0].dataset_id) == {"sales__first": 1, "sales__second": 2}
+    assert served.engine.count_rows(serving) == {"sales__first": 1, "sales__second": 2}
     assert served.column("SELECT s FROM sales__second ORDER BY s") == ["a", "b"]
 
 
@@ -50,7 +51,7 @@ def test_a_late_older_dataset_is_kept_and_counted_but_does_not_become_current(se
     older = served.servable(numbers(1, 1), sequence=1)
     serving = served.engine.serve(older)
     assert not serving.current
-    assert served.engine.count_rows(serving, older.dataset_id) == {"sales": 2}
+    assert served.engine.count_rows(serving) == {"sales": 2}
     assert served.column("SELECT n FROM sales") == [2]
 
 
@@ -75,10 +76,10 @@ def test_append_holds_every_dataset_exactly_once_whatever_is_repeated(served: Se
     second = served.servable(numbers(3), sequence=2, mode=Mode.APPEND)
     for servable in (second, first, second, first):
         served.engine.serve(servable)
-    serving = served.engine.serve(first)
+    servings = [served.engine.serve(servable) for servable in (first, second)]
     assert served.column("SELECT n FROM sales ORDER BY n") == [1, 2, 3]
-    assert served.engine.count_rows(serving, first.dataset_id) == {"sales": 2}
-    assert served.engine.count_rows(serving, second.dataset_id) == {"sales": 1}
+    assert served.engine.count_all(servings) == [{"sales": 2}, {"sales": 1}]
+    assert all(serving.current for serving in servings)
     assert len(served.engine.versions("sales")) == 2
 
 
@@ -169,13 +170,51 @@ def test_an_answer_without_rows_still_names_its_columns(served: Served) -> None:
 def test_a_table_without_rows_is_served_with_its_columns(served: Served) -> None:
     servable = served.servable(numbers())
     serving = served.engine.serve(servable)
-    assert served.engine.count_rows(serving, servable.dataset_id) == {"sales": 0}
+    assert served.engine.count_rows(serving) == {"sales": 0}
     assert served.column("SELECT count(*) FROM sales") == [0]
 
 
-def test_counting_a_dataset_that_is_not_in_the_version_gives_nothing(served: Served) -> None:
-    serving = served.engine.serve(served.servable(numbers(1)))
-    assert served.engine.count_rows(serving, "sales--aaaaaaaaaaaaaaaa") == {}
+def test_many_datasets_are_served_and_counted_at_once(served: Served) -> None:
+    """Of several datasources, tables and columns; outcomes stand in the order of the datasets."""
+    appended = [served.servable(numbers(*range(n)), datasource="events", sequence=n, mode=Mode.APPEND) for n in (3, 1, 2)]
+    book = served.servable({"first": numbers(1)["t"], "second": pa.table({"s": ["a", "b"]})}, datasource="book")
+    outcomes = served.engine.serve_all([*appended, book])
+    servings = [outcome for outcome in outcomes if isinstance(outcome, Serving)]
+    assert [serving.servable for serving in servings] == [*appended, book]
+    assert all(serving.current for serving in servings)
+    assert served.engine.count_all(servings) == [
+        {"events": 3},
+        {"events": 1},
+        {"events": 2},
+        {"book__first": 1, "book__second": 2},
+    ]
+    assert served.column("SELECT n FROM events ORDER BY n") == [0, 0, 0, 1, 1, 2]
+    assert served.engine.serve_all([*appended, book]) == outcomes
+    assert served.column("SELECT count(*) FROM events") == [6]
+
+
+def test_of_many_that_replace_each_other_the_newest_is_shown(served: Served) -> None:
+    outcomes = served.engine.serve_all([served.servable(numbers(n), sequence=n) for n in (2, 3, 1)])
+    assert [isinstance(outcome, Serving) and outcome.current for outcome in outcomes] == [False, True, False]
+    assert served.column("SELECT n FROM sales") == [3]
+    served.engine.rollback("sales")
+    assert served.column("SELECT n FROM sales") == [2]
+
+
+def test_one_that_cannot_be_served_holds_up_no_other(served: Served) -> None:
+    served.engine.serve(served.servable(numbers(1), sequence=1, attempt=2, mode=Mode.APPEND))
+    fenced = served.servable(numbers(1), sequence=1, attempt=1, mode=Mode.APPEND)
+    replacing = served.servable(numbers(2), sequence=2)
+    good = served.servable(numbers(3), sequence=3, mode=Mode.APPEND)
+    outcomes = served.engine.serve_all([fenced, replacing, good])
+    codes = [outcome.code if isinstance(outcome, MetricFoundryError) else "" for outcome in outcomes]
+    assert codes == ["attempt.fenced", "datasource.mode_conflict", ""]
+    assert served.column("SELECT n FROM sales ORDER BY n") == [1, 3]
+
+
+def test_serving_nothing_gives_nothing(served: Served) -> None:
+    assert served.engine.serve_all([]) == []
+    assert served.engine.count_all([]) == []
 
 
 def test_readers_never_see_half_a_version_while_two_writers_serve(served: Served) -> None:
