@@ -16,10 +16,12 @@ from pathlib import Path
 
 import psutil
 import requests
+from pydantic import SecretStr
 
 from metricfoundry_dagster.domain.jobs import Job
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.catalog import DatasetFilter
+from metricfoundry_dagster.settings import Settings, variable_of
 from metricfoundry_dagster.wiring import build_ports
 from metricfoundry_dagster_tests.embedded import embedded_settings
 
@@ -27,15 +29,19 @@ _TIMEOUT_SECONDS = 120
 
 
 class RunningInstance:
-    """An instance whose state lies in `folder`; `command` is the subcommand that runs it."""
+    """An instance whose state lies in `folder`; `command` is the subcommand that runs it.
 
-    def __init__(self, folder: Path, *command: str) -> None:
+    `changes` are settings by name, such as the addresses of servers, to which its state then goes.
+    """
+
+    def __init__(self, folder: Path, *command: str, **changes: object) -> None:
         self.folder = folder
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.settings = embedded_settings(folder).model_copy(update={"port": self.port})
+        self.settings = Settings(**{**embedded_settings(folder).model_dump(), "port": self.port, **changes})
         self.incoming = Path(self.settings.uploads_root) / "incoming"
         self._command = command or ("up",)
+        self._changes = {variable_of(name): _spelled(value) for name, value in changes.items()}
         self._ports: Ports | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -55,6 +61,7 @@ class RunningInstance:
             "METRICFOUNDRY_SOURCE_ROOTS": str(self.folder),
             "METRICFOUNDRY_PORT": str(self.port),
             "METRICFOUNDRY_SENSOR_INTERVAL_SECONDS": "1",
+            **self._changes,
         }
 
     def start(self) -> None:
@@ -97,7 +104,7 @@ class RunningInstance:
         )
 
     def drop(self, key: str, content: bytes) -> None:
-        """Put a file into the drop zone, as `cp` does."""
+        """Put a file into the drop zone of a local store, as `cp` does."""
         path = self.incoming / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -173,9 +180,9 @@ class RunningInstance:
 
 
 @contextmanager
-def running_instance(folder: Path, *command: str) -> Iterator[RunningInstance]:
+def running_instance(folder: Path, *command: str, **changes: object) -> Iterator[RunningInstance]:
     """A started instance that is gone afterwards, whatever happens."""
-    instance = RunningInstance(folder, *command)
+    instance = RunningInstance(folder, *command, **changes)
     try:
         instance.start()
         yield instance
@@ -185,6 +192,10 @@ def running_instance(folder: Path, *command: str) -> Iterator[RunningInstance]:
         for process in instance.processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+
+
+def _spelled(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _can_be_written(path: Path) -> bool:
