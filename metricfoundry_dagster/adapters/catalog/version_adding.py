@@ -107,7 +107,9 @@ def _lock_lines(connection: Connection, database: Database, in_order: Sequence[S
     """Lines of all datasources that get a version now, begun in the mode of their first dataset if they are new."""
     mode_of = {servable.datasource: servable.mode for servable in reversed(in_order)}
     slugs = sorted(mode_of)
-    first = [{"datasource": slug, "mode": mode_of[slug], "last_number": 0, "current_number": None} for slug in slugs]
+    first: list[dict[str, object]] = [
+        {"datasource": slug, "mode": mode_of[slug], "last_number": 0, "current_number": None} for slug in slugs
+    ]
     database.insert_new(connection, served_pointers, first)
     lines: dict[str, _Line] = {}
     for chunk in in_chunks(slugs):
