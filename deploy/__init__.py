@@ -1,0 +1,1 @@
+"""What runs MetricFoundry on servers: their configuration, and ways to have them."""

@@ -1,0 +1,57 @@
+"""Puts Apache Druid together from Maven's artifacts: its jars, and a folder of extensions.
+
+Which artifacts, in which versions, is said by the poms in `deploy/druid`. Maven decides where they are fetched from.
+"""
+
+import hashlib
+import logging
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.servers.cache import built
+from deploy.servers.errors import ServerUnavailableError
+from deploy.servers.find_programs import find_maven
+from deploy.servers.locations import DRUID_CONFIGURATION
+
+DRUID_VERSION = "33.0.0"
+_TIMEOUT_SECONDS = 1_800
+#: Pom and the folder that its dependencies are copied to.
+_PARTS = {
+    "core-pom.xml": "lib",
+    "parquet-pom.xml": "extensions/druid-parquet-extensions",
+    "s3-pom.xml": "extensions/druid-s3-extensions",
+}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DruidJars:
+    """Druid on disk."""
+
+    lib: Path
+    extensions: Path
+
+
+def druid_jars() -> DruidJars:
+    """Druid from the cache, built first if need be: about a minute.
+
+    Raises:
+        ServerUnavailableError: Maven is missing or could not get an artifact.
+    """
+    poms = b"".join((DRUID_CONFIGURATION / pom).read_bytes() for pom in _PARTS)
+    folder = built(f"druid-{DRUID_VERSION}-{hashlib.sha256(poms).hexdigest()[:8]}", _build)
+    return DruidJars(folder / "lib", folder / "extensions")
+
+
+def _build(folder: Path) -> None:
+    maven = find_maven()
+    _log.info("putting Apache Druid %s together, once: about a minute", DRUID_VERSION)
+    for pom, target in _PARTS.items():
+        command: list[str | Path] = [
+            maven, "-B", "-q", "-f", DRUID_CONFIGURATION / pom, "dependency:copy-dependencies",
+            "-DincludeScope=runtime", f"-DoutputDirectory={folder / target}",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=_TIMEOUT_SECONDS, check=False)
+        if done.returncode:
+            raise ServerUnavailableError(f"Maven could not get what {pom} names:\n{(done.stdout + done.stderr)[-2_000:]}")
