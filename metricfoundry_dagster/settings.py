@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     """Seconds for which a dropped object must have stayed as it is before it is taken, 0 or more; two looks must agree anyway."""
     max_registrations_per_tick: Count = 2_000
     """Most new objects that one look registers; the rest waits for the next."""
+    max_keys_per_look: Annotated[int, Field(ge=100)] = 10_000
+    """Most keys of the drop zone that one look reads; a larger zone is read in rounds, where things happen first."""
     max_runs_per_tick: Count = 50
     """Most runs that one look submits."""
     max_queued_runs: Count = 200

@@ -1,13 +1,16 @@
 """Discover what was dropped: every complete new object below `incoming/` becomes a dataset with a waiting job.
 
-Submitting the jobs is the sensor's work; here nothing is started.
+Which keys a look reads is said in `look_around`; submitting the jobs is the sensor's work, here nothing is started.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from metricfoundry_dagster.actions.name_arrival import datasource_name_of, is_passed_over, require_text
+from metricfoundry_dagster.actions.look_around import look_around
+from metricfoundry_dagster.actions.look_cursor import LookCursor
+from metricfoundry_dagster.actions.move_on import move_on
+from metricfoundry_dagster.actions.name_arrival import datasource_name_of, require_text
 from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset, dataset_id_of, same_name, slug_of
 from metricfoundry_dagster.domain.errors import ConflictError, ErrorRecord, UserError, WorldError
 from metricfoundry_dagster.domain.layout import INCOMING
@@ -26,38 +29,61 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What one look at the drop zone brought. `waiting` counts complete objects left for the next look."""
+    """What one look at the drop zone brought.
+
+    `waiting` counts complete objects that were read and left for the next look, which is given `cursor`. `read_keys`
+    counts what was read.
+    """
 
     registered: tuple[Dataset, ...]
     refused: tuple[Refusal, ...]
     waiting: int
+    cursor: str = ""
+    read_keys: int = 0
 
 
-def discover(ports: Ports, *, max_registrations: int, quiet: timedelta) -> Discovery:
+def discover(
+    ports: Ports, *, max_registrations: int, quiet: timedelta, max_keys: int = 10_000, cursor: str | None = None
+) -> Discovery:
     """Look at the drop zone and register what is complete and new, at most `max_registrations` datasets.
 
     An object whose name cannot be used, and a folder that cannot be read, is a refusal; it holds up no other. Doing
     this twice, or in two processes at once, registers nothing twice: the dataset's id comes from the object's address
-    and ETag. `quiet` is how long an object must have stayed as it is.
+    and ETag. `quiet` is how long an object must have stayed as it is. `max_keys` bounds what is read; where a zone
+    holds more, `cursor`, that the look before gave, says where to go on, and without it the beginning is read.
 
     Raises:
         WorldError: when the store or the catalog is away.
     """
     unreadable: list[WorldError] = []
-    listed = ports.store.list(Root.UPLOADS, INCOMING, unreadable.append)
-    seen = [info for info in listed if not is_passed_over(info.key)]
-    named, refused = _name_all(ports.catalog.look(seen, ports.clock.now(), quiet), ports)
+    stood = LookCursor.from_text(cursor)
+    look = look_around(ports.store.browse(Root.UPLOADS, INCOMING, unreadable.append), ports.catalog, stood, max_keys)
+    sighting = ports.catalog.look(look.objects, ports.clock.now(), quiet)
+    named, refused = _name_all(sighting.complete, ports)
     refused += [Refusal(error.record.place.file or "", error.record) for error in unreadable]
+    registered, taken, waiting = _register_up_to(max_registrations, named, ports)
+    key_of = {info.uri: info.key for info in (*sighting.complete, *sighting.incomplete)}
+    unfinished = {info.key for info in sighting.incomplete} | {key_of[new.source_uri] for new in waiting}
+    finished = {key_of[dataset.source_uri] for dataset in registered}
+    moved = move_on(stood, look, max_keys, unfinished=unfinished, finished=finished)
+    return Discovery(tuple(registered), tuple(refused + taken), len(waiting), moved.to_text(), look.read_keys)
+
+
+def _register_up_to(
+    most: int, named: Sequence[NewDataset], ports: Ports
+) -> tuple[list[Dataset], list[Refusal], Sequence[NewDataset]]:
+    """Register the first of these; give what was registered, what was refused, and what is left."""
     registered: list[Dataset] = []
+    refused: list[Refusal] = []
     position = 0
     # Objects that are refused come back at every look, and must not use up the room of others.
-    while position < len(named) and len(registered) < max_registrations:
-        batch = named[position : position + max_registrations - len(registered)]
+    while position < len(named) and len(registered) < most:
+        batch = named[position : position + most - len(registered)]
         position += len(batch)
         accepted, taken = _register(batch, ports)
         registered += accepted
         refused += taken
-    return Discovery(tuple(registered), tuple(refused), waiting=len(named) - position)
+    return registered, refused, named[position:]
 
 
 def _name_all(objects: Sequence[ObjectInfo], ports: Ports) -> tuple[list[NewDataset], list[Refusal]]:

@@ -13,7 +13,7 @@ from metricfoundry_dagster.adapters.object_keys import require_key, require_pref
 from metricfoundry_dagster.adapters.remote_root import RemoteRoot
 from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.products import Root
-from metricfoundry_dagster.ports.object_store import ObjectInfo
+from metricfoundry_dagster.ports.object_store import Listing, ObjectInfo
 
 
 class FsspecStore:
@@ -46,12 +46,15 @@ class FsspecStore:
         """As the port says."""
         return self._roots[root].stat(require_key(key))
 
-    def list(self, root: Root, prefix: str, unreadable: Callable[[WorldError], object] | None = None) -> Iterator[ObjectInfo]:
+    def list(self, root: Root, prefix: str) -> Iterator[ObjectInfo]:
         """As the port says; a prefix names a folder, with or without its ending slash."""
-        found = self._roots[root]
+        return self._roots[root].list(require_prefix(prefix))
+
+    def browse(self, root: Root, prefix: str, unreadable: Callable[[WorldError], object]) -> Listing:
+        """As the port says; a prefix names a folder, with or without its ending slash."""
+        found, folder = self._roots[root], require_prefix(prefix)
         # A remote listing is one request: there is nothing to pass over.
-        folder = require_prefix(prefix)
-        return found.list(folder, unreadable) if isinstance(found, LocalRoot) else found.list(folder)
+        return found.browse(folder, unreadable) if isinstance(found, LocalRoot) else found.browse(folder)
 
     def delete(self, root: Root, key: str) -> None:
         """As the port says."""

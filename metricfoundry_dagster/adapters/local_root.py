@@ -3,15 +3,17 @@
 import os
 import shutil
 import stat as stat_bits
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from metricfoundry_dagster.adapters.file_addresses import describe_local, local_uri, world_errors
+from metricfoundry_dagster.adapters.local_listing import LocalListing
 from metricfoundry_dagster.adapters.object_keys import TEMPORARY_FOLDER
-from metricfoundry_dagster.domain.errors import InternalError, Place, UserError, WorldError
-from metricfoundry_dagster.ports.object_store import ObjectInfo
+from metricfoundry_dagster.domain.errors import InternalError, UserError, WorldError
+from metricfoundry_dagster.ports.object_store import Listing, ObjectInfo
 
 
 class LocalRoot:
@@ -67,12 +69,15 @@ class LocalRoot:
             raise WorldError("store.unreachable", f"{self.uri(key)}: {error.strerror}") from error
         return describe_local(key, path, found) if stat_bits.S_ISREG(found.st_mode) else None
 
-    def list(self, folder: str, unreadable: Callable[[WorldError], object] | None = None) -> Iterator[ObjectInfo]:
+    def list(self, folder: str) -> Iterator[ObjectInfo]:
         """Regular files below a folder, which ends in a slash or is empty. Links to folders are not followed."""
-        start = self._inside(folder.rstrip("/")) if folder else self._base
-        with world_errors(local_uri(start)):
-            found = list(self._walk(str(start), folder, unreadable))
-        yield from sorted(found, key=lambda info: info.key)
+        self._inside(folder.rstrip("/"))
+        yield from LocalListing(self._base, folder).page("", sys.maxsize - 1).objects
+
+    def browse(self, folder: str, unreadable: Callable[[WorldError], object]) -> Listing:
+        """As the port says."""
+        self._inside(folder.rstrip("/"))
+        return LocalListing(self._base, folder, unreadable)
 
     def delete(self, key: str) -> None:
         """As the port says; folders stay."""
@@ -84,43 +89,11 @@ class LocalRoot:
         """The `file://` URI."""
         return local_uri(self._base / key)
 
-    def _walk(self, folder: str, prefix: str, unreadable: Callable[[WorldError], object] | None) -> Iterator[ObjectInfo]:
-        try:
-            entries = os.scandir(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        with entries:
-            for entry in entries:
-                try:
-                    yield from self._below(entry, prefix, unreadable)
-                except OSError as error:
-                    if unreadable is None:
-                        raise
-                    unreadable(_unreadable(local_uri(entry.path), error))
-
-    def _below(
-        self, entry: os.DirEntry[str], prefix: str, unreadable: Callable[[WorldError], object] | None
-    ) -> Iterator[ObjectInfo]:
-        if entry.is_dir(follow_symlinks=False):
-            if prefix or entry.name != TEMPORARY_FOLDER:
-                yield from self._walk(entry.path, f"{prefix}{entry.name}/", unreadable)
-        elif entry.is_file() and (not entry.is_symlink() or self._holds(os.path.realpath(entry.path))):
-            with suppress(FileNotFoundError):  # removed since the folder was read
-                yield describe_local(prefix + entry.name, entry.path, entry.stat())
-
     def _inside(self, key: str) -> Path:
         path = self._base / key
-        if not self._holds(os.path.realpath(path)):
+        if not Path(os.path.realpath(path)).is_relative_to(self._base):
             raise UserError("name.invalid", f"{key!r} leads out of the store over a link")
         return path
-
-    def _holds(self, real_path: str) -> bool:
-        return Path(real_path).is_relative_to(self._base)
-
-
-def _unreadable(uri: str, error: OSError) -> WorldError:
-    hint = "Let this process read it, or take it away; it is passed over."
-    return WorldError("store.unreachable", f"{uri}: {error.strerror}", place=Place(file=uri), hint=hint)
 
 
 def _move_in(written: Path, target: Path) -> None:

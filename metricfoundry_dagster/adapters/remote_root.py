@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from metricfoundry_dagster.adapters.file_addresses import describe_remote, scheme_of, world_errors
+from metricfoundry_dagster.adapters.s3_listing import S3Listing
+from metricfoundry_dagster.adapters.whole_listing import WholeListing
 from metricfoundry_dagster.domain.errors import InternalError, UserError, WorldError
-from metricfoundry_dagster.ports.object_store import ObjectInfo
+from metricfoundry_dagster.ports.object_store import Listing, ObjectInfo
 
 _BLOCK_BYTES = 8 * 1024**2
 _BLOCKS_AT_ONCE = 4  # bounds memory: s3fs holds this many blocks of one object
@@ -80,6 +82,12 @@ class RemoteRoot:
             if name.startswith(start) and not name.endswith("/") and names[name]["type"] == "file":
                 key = name.removeprefix(self._path(""))
                 yield describe_remote(key, self.uri(key), names[name])
+
+    def browse(self, folder: str) -> Listing:
+        """As the port says; what is no S3 is listed as a whole for it."""
+        if self._scheme == "s3":
+            return S3Listing(self._options, self._base, folder)
+        return WholeListing(self.list(folder), folder)
 
     def delete(self, key: str) -> None:
         """As the port says."""

@@ -88,7 +88,9 @@ def lost_jobs_sensor(settings: Settings) -> dg.SensorDefinition:
 def _take_in(context: dg.SensorEvaluationContext, ports: Ports, settings: Settings) -> int:
     """Register what is complete, and tell of what cannot be; give how many were registered."""
     quiet = timedelta(seconds=settings.quiet_seconds)
-    found = discover(ports, max_registrations=settings.max_registrations_per_tick, quiet=quiet)
+    most, keys = settings.max_registrations_per_tick, settings.max_keys_per_look
+    found = discover(ports, max_registrations=most, quiet=quiet, max_keys=keys, cursor=context.cursor)
+    context.update_cursor(found.cursor)
     for refusal in found.refused[:_MAX_TOLD]:
         context.log.warning("%s: %s %s", refusal.uri, refusal.error.message, refusal.error.hint)
     if len(found.refused) > _MAX_TOLD:

@@ -36,13 +36,22 @@ class DatasetFilter:
     limit: int = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Objects that nobody registered yet: those that are complete, and those that must be looked at again."""
+
+    complete: list[ObjectInfo]
+    incomplete: list[ObjectInfo]
+
+
 class Arrivals(Protocol):
     """Objects seen in the drop zone. What is new is decided by the unique (URI, ETag)."""
 
-    def look(self, objects: Sequence[ObjectInfo], now: datetime, quiet: timedelta = timedelta(0)) -> list[ObjectInfo]:
-        """Note this look at the objects; give those that are complete and not yet registered.
+    def look(self, objects: Sequence[ObjectInfo], now: datetime, quiet: timedelta = timedelta(0)) -> Sighting:
+        """Note this look at the objects; give those that are not yet registered.
 
-        An object is complete when an earlier look, at least `quiet` ago, saw the same URI and ETag.
+        An object is complete when an earlier look, at least `quiet` ago, saw the same URI and ETag. What this costs
+        goes with the number of these objects, not with that of all that were ever registered.
         """
 
 

@@ -22,6 +22,30 @@ class ObjectInfo:
     modified_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Objects by ascending key. `end` is the key to go on after; None when nothing follows."""
+
+    objects: tuple[ObjectInfo, ...]
+    end: str | None
+
+
+class Listing(Protocol):
+    """What lies below a folder, read a page at a time from any key on. Keys are compared by code point.
+
+    For one look: what was read of a local folder is not read again by the same listing, so that it grows old.
+    """
+
+    def page(self, after: str, limit: int, folder: str | None = None) -> Page:
+        """At most `limit` objects whose keys come after `after`, which need not exist; `""` begins at the beginning.
+
+        A page may be short, even empty, and still have an `end`. `folder`, which ends in a slash, narrows the listing.
+        """
+
+    def folders(self, limit: int) -> list[str]:
+        """The folders right below, out of the first `limit` names there, each with its ending slash."""
+
+
 class ObjectStore(Protocol):
     """Keys are relative to a root, use `/`, and hold neither `..` nor a leading slash.
 
@@ -47,11 +71,14 @@ class ObjectStore(Protocol):
     def stat(self, root: Root, key: str) -> ObjectInfo | None:
         """Look at one object; None when there is none."""
 
-    def list(self, root: Root, prefix: str, unreadable: Callable[[WorldError], object] | None = None) -> Iterator[ObjectInfo]:
-        """Every object below a prefix, sorted by key.
+    def list(self, root: Root, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object below a prefix, sorted by key."""
 
-        With `unreadable`, a folder or link below the prefix that may not be read is told to it and passed over;
-        its error's place is the address. Otherwise it is raised, as for the prefix itself.
+    def browse(self, root: Root, prefix: str, unreadable: Callable[[WorldError], object]) -> Listing:
+        """What lies below a prefix, to be read by pages: what a page costs does not grow with what was read before.
+
+        A folder or link below the prefix that may not be read is told to `unreadable` and passed over; its error's
+        place is the address. That the prefix itself cannot be read is raised, here or by the page.
         """
 
     def delete(self, root: Root, key: str) -> None:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from metricfoundry_dagster.adapters.object_keys import require_key, require_prefix
+from metricfoundry_dagster.adapters.whole_listing import WholeListing
 from metricfoundry_dagster.domain.errors import InternalError, WorldError
 from metricfoundry_dagster.domain.products import Root
-from metricfoundry_dagster.ports.object_store import ObjectInfo
+from metricfoundry_dagster.ports.object_store import Listing, ObjectInfo
 
 
 class MemoryStore:
@@ -55,13 +56,16 @@ class MemoryStore:
         data, modified_at = self.objects[root, key]
         return ObjectInfo(key, self.uri(root, key), hashlib.sha256(data).hexdigest(), len(data), modified_at)
 
-    def list(self, root: Root, prefix: str, unreadable: Callable[[WorldError], object] | None = None) -> Iterator[ObjectInfo]:
+    def list(self, root: Root, prefix: str) -> Iterator[ObjectInfo]:
         folder = require_prefix(prefix)
         self._require_store(prefix)
         for key in sorted(key for of_root, key in self.objects if of_root == root and key.startswith(folder)):
             info = self.stat(root, key)
             if info:
                 yield info
+
+    def browse(self, root: Root, prefix: str, unreadable: Callable[[WorldError], object]) -> Listing:
+        return WholeListing(self.list(root, prefix), require_prefix(prefix))
 
     def delete(self, root: Root, key: str) -> None:
         self._require_store(require_key(key))

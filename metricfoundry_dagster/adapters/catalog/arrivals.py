@@ -7,14 +7,15 @@ from sqlalchemy import Connection, delete, select
 
 from metricfoundry_dagster.adapters.catalog.database import DatabaseUser, in_chunks
 from metricfoundry_dagster.adapters.catalog.schema import arrivals, datasets, source_digest, uri_digest
+from metricfoundry_dagster.ports.catalog import Sighting
 from metricfoundry_dagster.ports.object_store import ObjectInfo
 
 
 class SqlArrivals(DatabaseUser):
     """The table holds what was seen and is not registered yet; registering takes it out."""
 
-    def look(self, objects: Sequence[ObjectInfo], now: datetime, quiet: timedelta = timedelta(0)) -> list[ObjectInfo]:
-        """Note this look; give those that a look at least `quiet` ago saw alike and that nobody registered."""
+    def look(self, objects: Sequence[ObjectInfo], now: datetime, quiet: timedelta = timedelta(0)) -> Sighting:
+        """Note this look; complete are those that a look at least `quiet` ago saw alike."""
         by_digest = {source_digest(info.uri, info.etag): info for info in objects}
         # Where nothing is new, which is nearly always, nobody has to wait for a writer.
         with self._database.reading() as connection:
@@ -26,7 +27,9 @@ class SqlArrivals(DatabaseUser):
             with self._database.writing() as connection:
                 self._database.insert_new(connection, arrivals, rows)
                 _forget_earlier(connection, unseen)
-        return [info for digest, info in by_digest.items() if digest in seen and seen[digest] <= now - quiet]
+        complete = {digest for digest, first_seen_at in seen.items() if first_seen_at <= now - quiet}
+        waiting = [(digest in complete, info) for digest, info in by_digest.items() if digest not in registered]
+        return Sighting([info for whole, info in waiting if whole], [info for whole, info in waiting if not whole])
 
 
 def _registered(connection: Connection, digests: Collection[str]) -> set[str]:

@@ -109,7 +109,7 @@ def test_the_same_objects_registered_at_once_are_registered_once(catalog: Catalo
 def test_looking_at_once_loses_nothing(catalog: Catalog) -> None:
     objects = [dropped(f"{number}") for number in range(300)]
     at_once([partial(catalog.look, objects, NOON), partial(catalog.look, objects[::-1], NOON)])
-    assert catalog.look(objects, NOON) == objects
+    assert catalog.look(objects, NOON).complete == objects
 
 
 def test_only_one_of_two_requests_makes_a_job(catalog: Catalog) -> None:
