@@ -32,6 +32,8 @@ _READY_TIMEOUT_SECONDS = 180
 _STOP_TIMEOUT_SECONDS = 10
 _KILL_TIMEOUT_SECONDS = 30
 _MAX_RESTARTS = 10
+#: Whoever lived this long was up; only ends that follow each other more quickly are a sign that it cannot come up.
+_UP_SECONDS = 30.0
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -42,6 +44,8 @@ class _Part:
     name: str
     command: list[str]
     process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    #: Since it last was up.
     restarts: int = 0
 
 
@@ -106,11 +110,12 @@ class Supervisor:
         """Start again what has ended. Call it every second or so.
 
         Raises:
-            WorldError: `dagster.unreachable` when a part ends again and again.
+            WorldError: `dagster.unreachable` when a part ends again and again, each time before it was up.
         """
         for part in self._parts:
             if part.process is not None and part.process.poll() is not None:
-                part.restarts += 1
+                was_up = time.monotonic() - part.started_at > _UP_SECONDS
+                part.restarts = 1 if was_up else part.restarts + 1
                 if part.restarts > _MAX_RESTARTS:
                     message = f"the {part.name} ended {part.restarts} times; see {self._log(part.name)}"
                     raise WorldError("dagster.unreachable", message)
@@ -136,6 +141,7 @@ class Supervisor:
     def _spawn(self, part: _Part) -> None:
         log_path = self._log(part.name)
         log_path.parent.mkdir(parents=True, exist_ok=True)
+        part.started_at = time.monotonic()
         with log_path.open("ab") as log:
             part.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules, no shell
                 part.command,
