@@ -3,6 +3,7 @@
 Imports lie inside the functions, so that loading the code location or printing a help text reaches for nothing.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -118,6 +119,18 @@ def tidy_directory_store(directory: Path) -> None:
 
     with suppress(OSError):
         (directory / TEMPORARY_FOLDER).rmdir()
+
+
+def make_buckets(settings: Settings, others: Iterable[str]) -> dict[str, bool]:
+    """Make the S3 buckets of the three roots, and others; by name, whether it was made now.
+
+    Raises:
+        WorldError: `store.unreachable`.
+    """
+    from metricfoundry_dagster.adapters.s3_buckets import buckets_of, make_bucket
+
+    names = [*buckets_of((settings.uploads_root, settings.artifacts_root, settings.reports_root)), *others]
+    return {name: make_bucket(name, _s3_options(settings)) for name in dict.fromkeys(names)}
 
 
 def find_dagster(settings: Settings) -> tuple[str | None, bool]:

@@ -14,6 +14,7 @@ from metricfoundry_dagster.cli.exit_codes import INTERNAL, exit_code_of
 from metricfoundry_dagster.cli.ingest import ingest
 from metricfoundry_dagster.cli.inspect import inspect
 from metricfoundry_dagster.cli.output import error_document, print_error, print_json, print_line
+from metricfoundry_dagster.cli.prepare import prepare
 from metricfoundry_dagster.cli.profile import profile
 from metricfoundry_dagster.cli.query import query
 from metricfoundry_dagster.cli.stage import stage
@@ -70,6 +71,7 @@ app.command()(stage)
 app.command()(validate)
 app.command()(profile)
 app.command("druid-spec")(druid_spec)
+app.command()(prepare)
 app.command()(doctor)
 
 

@@ -10,6 +10,7 @@ import yaml
 from sqlalchemy import make_url
 
 from metricfoundry_dagster.adapters.catalog.open_catalog import open_catalog
+from metricfoundry_dagster.adapters.catalog.schema import HEAD_REVISION
 from metricfoundry_dagster.adapters.dagster_home import DagsterHome, deployment_file
 from metricfoundry_dagster.adapters.dagster_storage import ADDRESS_VARIABLE, storage_address
 from metricfoundry_dagster.domain.errors import SettingsError, WorldError
@@ -89,7 +90,7 @@ def test_catalog_and_dagster_are_made_in_one_database_at_once(postgresql: Postgr
     with ThreadPoolExecutor(len(work)) as pool:
         for done in [pool.submit(each) for each in work]:
             done.result()
-    assert open_catalog(address).check() == "0001"
+    assert open_catalog(address).check() == HEAD_REVISION
     assert _scalar(address, "SELECT count(*) FROM dagster.alembic_version") == 1
     assert (
         _scalar(address, "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public' AND table_name = 'runs'")
