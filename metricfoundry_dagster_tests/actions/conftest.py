@@ -40,7 +40,12 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """A world in which nothing has happened yet; files have at most 1,000 bytes."""
-    catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
+    return build_world(tmp_path)
+
+
+def build_world(folder: Path) -> World:
+    """The same, with its catalog in a folder."""
+    catalog = open_catalog(f"sqlite:///{folder}/catalog.db")
     catalog.upgrade()
     store, clock, contracts = MemoryStore(), FixedClock(), MemoryContracts()
     ports = Ports(
