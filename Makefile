@@ -53,6 +53,12 @@ bench: $(addprefix bench-,$(subst _,-,$(BENCHMARKS))) ## every benchmark, one JS
 bench-%: $(DEV_STAMP) ## one of them: a file of benchmarks/, with dashes
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
 
+# For example `make faults KILLS=8 DATASETS=60 SEED=7 ON=embedded`; ON=servers is the other storm, and both are the default.
+.PHONY: faults
+faults: $(DEV_STAMP) ## kill -9 everything in the middle of runs, then check that each dataset is served exactly once
+	@$(BIN)/python -m metricfoundry_dagster_tests.faults \
+	    $(if $(ON),--on $(ON)) $(if $(KILLS),--kills $(KILLS)) $(if $(DATASETS),--datasets $(DATASETS)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: lock
 lock: ## resolve both lock files from pyproject.toml (needs uv; LOCK_ARGS=--upgrade takes newer versions)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or say where it is with UV=…" >&2; exit 1; }
