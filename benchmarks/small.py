@@ -1,0 +1,189 @@
+"""What Dagster costs thousands of small files: `make bench-small`.
+
+In each place (embedded: SQLite and local files; postgresql: PostgreSQL and MinIO; both serve by DuckDB; and, said apart,
+druid: the same servers with Druid), in one run:
+
+    floor    `take_through` called for one dataset after the other, in one plain process, on the same kind of stores
+    batch    1,000 files of 10 KB put into the drop zone of a running instance
+    single   files of 10 KB put in one at a time, each carried by a run of its own, forked from the warm process
+    100mb    one large file, carried by a run of its own
+
+CPU of a batch or single is that of the processes that carry the runs; the cases that end in `-everything` count what
+daemon, code server and web server did as well, and those in `-servers` what PostgreSQL and MinIO did. Latency is from
+the registration of an object, which is when it was first listed complete, to the end of its job, which is when its rows
+were counted by a query. `SIZE=small` takes 100 files and 5 MB; `PLACES=embedded,postgresql,druid` chooses.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from benchmarks._meters import Cost, InstanceMeter, Stopwatch, spent_s
+from benchmarks._places import Place, place
+from benchmarks._sales_files import sales_files
+from deploy.servers.errors import ServersError
+from metricfoundry_dagster.actions.register import Wishes, register_source
+from metricfoundry_dagster.domain.datasets import Mode
+from metricfoundry_dagster.domain.jobs import Job, JobState
+from metricfoundry_dagster.domain.layout import INCOMING
+from metricfoundry_dagster.domain.products import Root
+from metricfoundry_dagster.ports.bundle import Ports
+from metricfoundry_dagster.ports.catalog import DatasetFilter
+from metricfoundry_dagster_tests.embedded import carry
+from metricfoundry_dagster_tests.running_instance import RunningInstance, running_instance
+
+_SMALL = os.environ.get("SIZE") == "small"
+_FILES = 100 if _SMALL else 1_000
+_SINGLES = 5 if _SMALL else 20
+_FILE_BYTES = 10_000
+_LARGE_BYTES = 5_000_000 if _SMALL else 100_000_000
+_PLACES = os.environ.get("PLACES", "embedded,postgresql,druid").split(",")
+_PATIENCE_SECONDS = 1_800.0
+_QUIET_SECONDS = 5.0
+
+
+def main() -> None:
+    """Measure and print every figure."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-small-"))
+    try:
+        for name in _PLACES:
+            try:
+                with place(name, folder) as here:
+                    _measure(here, folder / name)
+            except ServersError as error:
+                sys.stderr.write(f"{name} is left out: {error}\n")
+    finally:
+        shutil.rmtree(folder)
+
+
+def _measure(here: Place, folder: Path) -> None:
+    # One dataset after the other takes Druid some seconds each, so that few must do.
+    floor_files = min(_FILES, 5) if here.name == "druid" else _FILES
+    floor, floor_servers_s = _floor(here, sales_files(floor_files, _FILE_BYTES))
+    each = Cost(floor.cpu_s / floor_files, floor.wall_s / floor_files)
+    large, _ = _floor(here, sales_files(1, _LARGE_BYTES))
+    with running_instance(folder, **here.fresh_settings()) as instance:
+        bench = _Bench(here, instance)
+        bench.found_datasource()
+        bench.batch(each, floor_servers_s / floor_files)
+        bench.singles(each)
+        bench.large(large)
+
+
+def _floor(here: Place, files: Iterable[bytes]) -> tuple[Cost, float]:
+    """The cost in this process, and the CPU seconds of PostgreSQL and MinIO."""
+    ports = here.fresh_ports()
+    warm, *jobs = [_register(ports, f"{number}.csv", content) for number, content in enumerate([*sales_files(1, 1_000), *files])]
+    carry(ports, warm)
+    servers = here.servers("postgresql", "minio")
+    before_s = spent_s(servers)
+    with Stopwatch() as elapsed:
+        for job in jobs:
+            products = carry(ports, job)
+            _require(products[-1].gate.passed, products[-1].gate)
+    return elapsed(), spent_s(servers) - before_s
+
+
+def _register(ports: Ports, name: str, content: bytes) -> Job:
+    key = f"elsewhere/{name}"
+    ports.store.write_bytes(Root.UPLOADS, key, content)
+    uri = ports.store.uri(Root.UPLOADS, key)
+    return register_source(ports, uri, Wishes(datasource="sales", mode=Mode.APPEND)).job
+
+
+class _Bench:
+    """Work given to one running instance."""
+
+    def __init__(self, here: Place, instance: RunningInstance) -> None:
+        self._place = here.name
+        self._servers = here.servers("postgresql", "minio")
+        self._instance = instance
+
+    def found_datasource(self) -> None:
+        """Bring the first file by name, so that dropped ones are appended; it also warms what a first run warms."""
+        [content] = sales_files(1, 1_000)
+        _register(self._instance.ports, "founder.csv", content)
+        self._wait_for(1)
+
+    def batch(self, floor: Cost, floor_servers_s: float) -> None:
+        """Many small files at once."""
+        meter, servers_s, began = InstanceMeter(self._instance), spent_s(self._servers), time.perf_counter()
+        for number, content in enumerate(sales_files(_FILES, _FILE_BYTES)):
+            self._drop(f"batch_{number}.csv", content)
+        self._wait_for(1 + _FILES)
+        wall_s, servers_s = time.perf_counter() - began, spent_s(self._servers) - servers_s
+        self._print("batch", "cpu_s", meter.runs_s(), floor.cpu_s * _FILES)
+        self._print("batch-everything", "cpu_s", meter.all_s(), floor.cpu_s * _FILES)
+        self._print("batch", "wall_s", wall_s, floor.wall_s * _FILES)
+        if self._servers:
+            self._print("batch-servers", "cpu_s", servers_s, floor_servers_s * _FILES)
+
+    def singles(self, floor: Cost) -> None:
+        """Small files one at a time."""
+        runs_s, all_s, latencies_s = [], [], []
+        for number, content in enumerate(sales_files(_SINGLES, _FILE_BYTES)):
+            meter = InstanceMeter(self._instance)
+            self._drop(f"single_{number}.csv", content)
+            self._wait_for(2 + _FILES + number)
+            runs_s.append(meter.runs_s())
+            all_s.append(meter.all_s())
+            latencies_s.append(self._newest_latency_s())
+        self._print("single-warm", "cpu_s", median(runs_s), floor.cpu_s)
+        self._print("single-warm-everything", "cpu_s", median(all_s), floor.cpu_s)
+        self._print("single-warm-p50", "wall_s", median(latencies_s), floor.wall_s)
+        self._print("single-warm-p95", "wall_s", quantiles(latencies_s, n=20)[-1], floor.wall_s)
+
+    def large(self, floor: Cost) -> None:
+        """One large file."""
+        meter = InstanceMeter(self._instance)
+        [content] = sales_files(1, _LARGE_BYTES)
+        self._drop("large.csv", content)
+        self._wait_for(2 + _FILES + _SINGLES)
+        self._print("100mb", "cpu_s", meter.runs_s(), floor.cpu_s)
+        self._print("100mb", "wall_s", self._newest_latency_s(), floor.wall_s)
+
+    # ---- how work is given and waited for
+
+    def _drop(self, name: str, content: bytes) -> None:
+        self._instance.ports.store.write_bytes(Root.UPLOADS, f"{INCOMING}sales/{name}", content)
+
+    def _wait_for(self, datasets: int) -> None:
+        """Until so many datasets are completed and their runs are over."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            jobs = [job for _, job in self._instance.ports.catalog.datasets(DatasetFilter(limit=datasets + 1))]
+            failed = [job.error for job in jobs if job.state is JobState.FAILED]
+            _require(not failed, failed[:1])
+            if sum(job.state is JobState.COMPLETED for job in jobs) == datasets and not self._instance.workers():
+                return
+            time.sleep(0.5)
+        raise RuntimeError(f"{datasets} datasets did not complete in {_PATIENCE_SECONDS:.0f} seconds")
+
+    def _newest_latency_s(self) -> float:
+        [(dataset, job)] = self._instance.ports.catalog.datasets(DatasetFilter(limit=1))
+        assert job.ended_at is not None, job  # noqa: S101 - it was waited for
+        return (job.ended_at - dataset.created_at).total_seconds()
+
+    def _print(self, case: str, unit: str, ours: float, peers: float) -> None:
+        figure: dict[str, Any] = {"case": f"{case}-{self._place}", "peer": "take-through-in-one-process", "unit": unit}
+        self._line(figure | {"ours": round(ours, 3), "peers": round(peers, 3), "ratio": round(ours / peers, 2)})
+
+    def _line(self, figure: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps({"benchmark": "small", **figure}) + "\n")
+        sys.stdout.flush()
+
+
+def _require(holds: bool, what: object) -> None:  # noqa: FBT001 - reads like assert, which may be switched off
+    if not holds:
+        raise RuntimeError(f"the work that is measured failed: {what}")
+
+
+if __name__ == "__main__":
+    main()
