@@ -15,12 +15,13 @@ from metricfoundry_dagster.domain.products import Stage, StageProduct
 from metricfoundry_dagster.orchestration.asset_checks import GATES
 from metricfoundry_dagster_tests.faults.history import DatasetHistory, History, PutIn, ServedRows
 
-#: Why a job may have ended when one of these was killed, beside its own worker.
+#: Why a job may have ended because one of these was killed; a run worker may die with anything.
 EXCUSES: Mapping[str, frozenset[str]] = {
-    "worker": frozenset({"worker.died"}),
+    "worker": frozenset({"worker.died", "batch.interrupted"}),
     "minio": frozenset({"store.unreachable"}),
     "postgresql": frozenset({"catalog.unreachable"}),
-    "druid": frozenset({"serving.engine_failed"}),
+    "coordinator": frozenset({"serving.engine_failed"}),
+    "indexer": frozenset({"serving.engine_failed"}),
 }
 #: Half-written files and sightings, together, that may be left for each kill. More means that something leaks.
 LITTER_PER_KILL = 20

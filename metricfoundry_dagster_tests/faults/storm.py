@@ -5,6 +5,7 @@ were being processed as it struck. Put here when what dies and what is told of i
 """
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -22,9 +23,10 @@ from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.domain.layout import INCOMING
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.ports.catalog import DatasetFilter
+from metricfoundry_dagster.wiring import dagster_environment
 from metricfoundry_dagster_tests.faults.drop_plan import APPENDED, DropPlan, StormFile, storm_file
 from metricfoundry_dagster_tests.faults.history import History, PutIn
-from metricfoundry_dagster_tests.faults.judge_history import complaints_about
+from metricfoundry_dagster_tests.faults.judge_history import EXCUSES, complaints_about
 from metricfoundry_dagster_tests.faults.read_history import read_history
 from metricfoundry_dagster_tests.faults.victims import Victim
 from metricfoundry_dagster_tests.running_instance import RunningInstance
@@ -42,21 +44,25 @@ class Plan:
     datasets: int
     kills: int
     seed: int
-    excused: frozenset[str]
     calm_seconds: float = 900.0
     longest_outage_seconds: float = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One kill. `processing` counts the jobs that were under way as it struck."""
+    """One kill. `processing` counts the jobs that were under way as it struck, `in_one_run` those of the largest run.
+
+    `down_seconds` is how long the victim was left dead, `until_next_seconds` when the next dataset was completed.
+    """
 
     number: int
     victim: str
     processing: int
+    in_one_run: int
     completed: int
     at_seconds: float
     down_seconds: float
+    until_next_seconds: float
 
 
 @dataclass(slots=True)
@@ -84,6 +90,7 @@ class Report:
             "seed": self.seed,
             "kills": dict(Counter(kill.victim for kill in self.kills)),
             "in_the_middle": self.in_the_middle,
+            "of_batches": sum(kill.in_one_run > 1 for kill in self.kills),
             "datasets": self.datasets,
             "rows": self.rows,
             "jobs": self.jobs,
@@ -153,14 +160,23 @@ class Storm:
         victim = self._rng.choice(self._victims)
         jobs = self._look()
         processing, completed = _processing(jobs), _completed(jobs)
-        at_seconds = time.monotonic() - self._began
+        struck_at = time.monotonic()
         if not victim.strike():
             return
         down_seconds = self._bring_back(victim)
-        kill = Kill(len(self._report.kills) + 1, victim.name, processing, completed, round(at_seconds, 1), down_seconds)
+        self._pass_until(lambda jobs: _completed(jobs) > completed or (self._drops.is_done and _ended(jobs) == len(jobs)))
+        kill = Kill(
+            number=len(self._report.kills) + 1,
+            victim=victim.name,
+            processing=processing,
+            in_one_run=_largest_run(jobs),
+            completed=completed,
+            at_seconds=round(struck_at - self._began, 1),
+            down_seconds=down_seconds,
+            until_next_seconds=round(time.monotonic() - struck_at, 1),
+        )
         self._report.kills.append(kill)
         self._line(asdict(kill))
-        self._pass_until(lambda jobs: _completed(jobs) > completed or (self._drops.is_done and _ended(jobs) == len(jobs)))
 
     def _bring_back(self, victim: Victim) -> float:
         if victim.revive is None:
@@ -188,12 +204,16 @@ class Storm:
         with dagster_of(self._instance) as dagster:
             history = read_history(self._instance.settings, self._instance.ports, dagster)
         report = self._report
-        report.complaints = complaints_about(history, put_in, excused=self._plan.excused, kills=len(report.kills))
+        report.complaints = complaints_about(history, put_in, excused=self._excused(), kills=len(report.kills))
         report.datasets, report.rows = len(history.datasets), sum(rows.rows for rows in history.served)
         report.jobs = sum(len(each.jobs) for each in history.datasets)
         report.errors = _errors(history)
         report.litter = dict(history.litter)
         report.seconds = time.monotonic() - self._began
+
+    def _excused(self) -> set[str]:
+        """The error codes that the kills explain."""
+        return {code for kill in self._report.kills for code in EXCUSES.get(kill.victim, ())} | EXCUSES["worker"]
 
     def _runs_are_over(self) -> bool:
         unfinished = [status for status in dg.DagsterRunStatus if status not in _FINAL]
@@ -228,8 +248,14 @@ class Storm:
 @contextmanager
 def dagster_of(instance: RunningInstance) -> Iterator[dg.DagsterInstance]:
     """Dagster's own storage, as the processes of the instance use it."""
-    with dg.DagsterInstance.from_config(str(instance.settings.home / "dagster")) as dagster:
-        yield dagster
+    earlier = dict(os.environ)
+    os.environ.update(dagster_environment(instance.settings))
+    try:
+        with dg.DagsterInstance.get() as dagster:
+            yield dagster
+    finally:
+        os.environ.clear()
+        os.environ.update(earlier)
 
 
 _FINAL = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
@@ -237,6 +263,11 @@ _FINAL = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 
 def _processing(jobs: list[Job]) -> int:
     return sum(job.state is JobState.PROCESSING for job in jobs)
+
+
+def _largest_run(jobs: list[Job]) -> int:
+    """How many jobs the run carries that carries most of those under way."""
+    return max(Counter(job.run_id for job in jobs if job.state is JobState.PROCESSING).values(), default=0)
 
 
 def _completed(jobs: list[Job]) -> int:

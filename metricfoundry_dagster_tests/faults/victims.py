@@ -1,12 +1,13 @@
 """Who is killed, by kill -9, and what brings each back. When and how often is decided in `storm.py`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
 import psutil
 
+from deploy.servers.stack import Stack
 from metricfoundry_dagster_tests.running_instance import RunningInstance
 
 
@@ -23,14 +24,31 @@ class Victim:
 
 
 def victims_of(instance: RunningInstance, rng: Random) -> list[Victim]:
-    """What may die of an instance: a run worker, the daemon, a code server, the web server, and all at once."""
+    """What may die of an instance: a run worker, the warm parent, the daemon, a code server, the web server, and all at once."""
     return [
         Victim("worker", lambda: _kill_one(instance.workers(), rng)),
+        Victim("warm parent", lambda: _kill_one(instance.warm_parents(), rng)),
         Victim("daemon", lambda: _kill_one(_roots(instance.daemons()), rng)),
         Victim("code server", lambda: _kill_one(_that_run(instance, "grpc"), rng)),
         Victim("web server", lambda: _kill_one(_that_run(instance, "dagster_webserver"), rng)),
         Victim("everything", lambda: _kill_everything(instance), instance.start),
     ]
+
+
+def servers_of(stack: Stack, names: Iterable[str]) -> list[Victim]:
+    """What may die of a stack. PostgreSQL is stopped as after a crash (`-m immediate`): no backend outlives it."""
+    return [_server(stack, name) for name in names]
+
+
+def _server(stack: Stack, name: str) -> Victim:
+    def strike() -> bool:
+        if name == "postgresql":
+            stack.stop(name, mode="immediate")
+        else:
+            stack.kill(name)
+        return True
+
+    return Victim(name, strike, lambda: stack.start(name))
 
 
 def _kill_one(found: list[psutil.Process], rng: Random) -> bool:
