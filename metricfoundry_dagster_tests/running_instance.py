@@ -137,7 +137,11 @@ class RunningInstance:
 
     def workers(self) -> list[psutil.Process]:
         """The run workers of this instance that live."""
-        return [process for process in self.processes() if _runs(process, "orchestration.run_worker")]
+        return [process for process in self.processes() if _is_called(process, "mf-run-worker")]
+
+    def warm_parents(self) -> list[psutil.Process]:
+        """The process that forks this instance's run workers, if it lives."""
+        return [process for process in self.processes() if _is_called(process, "mf-warm-parent")]
 
     def daemons(self) -> list[psutil.Process]:
         """The daemon of this instance, if it lives."""
@@ -211,6 +215,13 @@ def _can_be_written(path: Path) -> bool:
 def _runs(process: psutil.Process, module: str) -> bool:
     with suppress(psutil.NoSuchProcess):
         return any(module in argument for argument in process.cmdline())
+    return False
+
+
+def _is_called(process: psutil.Process, name: str) -> bool:
+    """A forked process has the command line of its parent, and a name of its own."""
+    with suppress(psutil.NoSuchProcess):
+        return process.name() == name
     return False
 
 

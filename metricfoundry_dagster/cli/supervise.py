@@ -71,7 +71,7 @@ class Supervisor:
         self._lock = self._lock_home()
         self._clear_away_earlier()
         _require_free_port(str(self._settings.host), self._port)
-        _, workspace_path = prepare_dagster(self._settings)
+        dagster_home, workspace_path = prepare_dagster(self._settings)
         workspace = ["-w", str(workspace_path)]
         webserver = ["-m", "dagster_webserver", "-h", str(self._settings.host), "-p", str(self._port), *workspace]
         self._environment = {
@@ -90,6 +90,9 @@ class Supervisor:
         unfinished.replace(self._record)
         for part in self._parts:
             self._spawn(part)
+        # Once, so that the first run finds it; after that the launcher looks after it.
+        warm_parent = ["-m", "metricfoundry_dagster.orchestration.warm_parent", str(dagster_home), "--stay"]
+        self._spawn(_Part("warm_parent", [sys.executable, *warm_parent]))
 
     def wait_until_ready(self) -> None:
         """Return once the web server answers.

@@ -10,9 +10,9 @@ import sys
 import dagster as dg
 
 from metricfoundry_dagster.orchestration.build import build_definitions
-from metricfoundry_dagster.orchestration.launcher import worker_tags
 from metricfoundry_dagster.orchestration.partitions import DATASETS
 from metricfoundry_dagster.orchestration.resources import ports_from_settings
+from metricfoundry_dagster.orchestration.worker_process import worker_tags
 from metricfoundry_dagster.ports.runs import JOB_ID_TAG
 
 

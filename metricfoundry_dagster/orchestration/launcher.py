@@ -1,37 +1,48 @@
-"""The run launcher: one process per run, whose health run monitoring can ask for.
+"""The run launcher: has each run forked from the warm parent, and tells Dagster how its worker is.
 
-Dagster's default launcher has no worker health, so a killed worker would never be noticed. How a worker process
-comes to be is in `_spawn`; what it does is in `run_worker.py`.
+Dagster's default launcher has no worker health, so a killed worker would never be noticed. How a worker comes to be is
+in `warm_parent.py`; what it does is in `run_worker.py`.
 
 Source: the launcher interface of the pinned version, `dagster._core.launcher.base.RunLauncher`.
 """
 
 import os
+import select
 import signal
-import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
 import psutil
+from dagster._core.errors import DagsterLaunchFailedError
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
+from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
-from metricfoundry_dagster.orchestration.tags import WORKER_HOST, WORKER_PID, WORKER_STARTED
+from metricfoundry_dagster.orchestration import warm_socket
+from metricfoundry_dagster.orchestration.tags import WORKER_HOST
+from metricfoundry_dagster.orchestration.warm_socket import Reply, Request
+from metricfoundry_dagster.orchestration.worker_process import is_elsewhere, worker_process
 
-#: Clocks of the process table are coarse; two processes with one id start further apart than this.
-_SAME_START_SECONDS = 0.05
+#: Importing the code takes some seconds, and many times that on a busy machine.
+_LAUNCH_WITHIN_SECONDS = 120.0
+_ASK_AGAIN_SECONDS = 0.02
+_SHOWN_LOG_CHARS = 2_000
 
 
-class ProcessRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
-    """Starts each run as a process in a session of its own, so that it outlives the daemon that launched it."""
+class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
+    """Has each run carried by a process of its own, in a session of its own, forked from one that has imported the code."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
-        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._parent: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
         super().__init__()  # type: ignore[no-untyped-call] # Dagster's base class has no annotations
 
     @property
@@ -51,22 +62,36 @@ class ProcessRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         return cls(inst_data=inst_data)
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Start the worker of a run; it reports the rest itself."""
-        run_id = context.dagster_run.run_id
-        self._reap()
-        self._workers[run_id] = _spawn(run_id, Path(self._instance.root_directory))
+        """Have a worker forked, by a parent that is started when none lives; the worker reports the rest itself.
+
+        Raises:
+            DagsterLaunchFailedError: no parent could be had, or it could not fork. Dagster marks the run failed.
+        """
+        run = context.dagster_run
+        request = Request(run.run_id, serialize_value(run.job_code_origin), _server_id(context))
+        deadline = time.monotonic() + _LAUNCH_WITHIN_SECONDS
+        while time.monotonic() < deadline:
+            reply = self._ask(request, deadline - time.monotonic())
+            if reply is not None and reply.refusal:
+                raise _failure(f"the warm parent forked no worker: {reply.refusal}")
+            if reply is not None and reply.pid:
+                return
+            time.sleep(_ASK_AGAIN_SECONDS)
+        raise _failure(f"no worker within {_LAUNCH_WITHIN_SECONDS:.0f} seconds; {self._last_words()}")
 
     def terminate(self, run_id: str) -> bool:
-        """Interrupt the worker; False when it is gone already."""
+        """Interrupt the worker, and kill it when it does not end in time; False when it is gone already."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
         self._instance.report_run_canceling(run)
+        if is_elsewhere(run.tags):
+            return True  # the worker looks at its run's status from time to time
         worker = worker_process(run.tags)
         if worker is None:
             self._instance.report_run_canceled(run, message="The run's worker was gone already.")
             return False
-        worker.send_signal(signal.SIGINT)
+        _interrupt(worker, kill_after_seconds=self._instance.run_monitoring_cancel_timeout_seconds)
         return True
 
     @property
@@ -76,49 +101,85 @@ class ProcessRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Whether the process that carries the run lives. On another host nobody here can know."""
-        self._reap()
-        host = run.tags.get(WORKER_HOST)
-        if host is not None and host != socket.gethostname():
-            return CheckRunHealthResult(WorkerStatus.RUNNING, f"the worker is on {host}, ask there")
+        if is_elsewhere(run.tags):
+            return CheckRunHealthResult(WorkerStatus.RUNNING, f"the worker is on {run.tags[WORKER_HOST]}, ask there")
         if worker_process(run.tags) is not None:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the process that carried the run is gone")
 
-    def _reap(self) -> None:
-        self._workers = {run_id: worker for run_id, worker in self._workers.items() if worker.poll() is None}
+    def _ask(self, request: Request, within_seconds: float) -> Reply | None:
+        """The parent's reply; None when it is to be asked again.
+
+        Asking again is safe also when the reply was lost: of two workers of a run, the second ends at once.
+        """
+        try:
+            with warm_socket.connected(self._home, within_seconds) as connection:
+                warm_socket.send(connection, request)
+                return warm_socket.receive_reply(connection)
+        except OSError:
+            self._start_parent()
+            return None
+        except warm_socket.ForeignPeerError as error:
+            raise _failure(f"the warm parent is not ours: {error}") from error
+
+    def _start_parent(self) -> None:
+        """Start a parent unless the one started last is on its way. Of two, the second ends at once."""
+        with self._starting:
+            if self._parent is not None:
+                code = self._parent.poll()
+                if code is None:
+                    return
+                self._parent = None
+                if code > 0:
+                    raise _failure(f"the warm parent ended with exit code {code}; {self._last_words()}")
+            with warm_socket.log_path(self._home).open("ab") as log:
+                self._parent = subprocess.Popen(  # noqa: S603 - our own module, no shell
+                    [sys.executable, "-m", "metricfoundry_dagster.orchestration.warm_parent", str(self._home)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+
+    @property
+    def _home(self) -> Path:
+        return Path(self._instance.root_directory)
+
+    def _last_words(self) -> str:
+        path = warm_socket.log_path(self._home)
+        said = path.read_text(errors="replace")[-_SHOWN_LOG_CHARS:] if path.exists() else ""
+        return f"{path} ends with: {said}" if said else f"{path} is empty"
 
 
-def worker_tags() -> dict[str, str]:
-    """The tags by which the present process can be found again as a run's worker."""
-    process = psutil.Process()
-    return {
-        WORKER_HOST: socket.gethostname(),
-        WORKER_PID: str(process.pid),
-        WORKER_STARTED: f"{process.create_time():.2f}",
-    }
+def _failure(message: str) -> DagsterLaunchFailedError:
+    return DagsterLaunchFailedError(message)  # type: ignore[no-untyped-call] # Dagster's class has no annotations
 
 
-def worker_process(tags: Mapping[str, str]) -> psutil.Process | None:
-    """The living process that these tags name; None when it is gone and perhaps another has its id."""
-    if WORKER_PID not in tags:
+def _server_id(context: LaunchRunContext) -> str | None:
+    """The id of the code server that knows the run's job: another one after the code location was reloaded."""
+    origin = context.dagster_run.remote_job_origin
+    if context.workspace is None or origin is None or not context.workspace.has_code_location(origin.location_name):
         return None
+    location = context.workspace.get_code_location(origin.location_name)
+    return location.server_id if isinstance(location, GrpcServerCodeLocation) else None
+
+
+def _interrupt(worker: psutil.Process, *, kill_after_seconds: float) -> None:
+    """Ask the worker to end, and see to it that it does. By a descriptor: its id may be another's by then."""
     try:
-        process = psutil.Process(int(tags[WORKER_PID]))
-        same = abs(process.create_time() - float(tags[WORKER_STARTED])) < _SAME_START_SECONDS
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.NoSuchProcess:
-        return None
+        descriptor = os.pidfd_open(worker.pid)
+    except ProcessLookupError:
+        return
+    worker.send_signal(signal.SIGINT)
+    threading.Thread(target=_kill_later, args=(worker.pid, descriptor, kill_after_seconds), name="kill", daemon=True).start()
 
 
-def _spawn(run_id: str, root: Path) -> subprocess.Popen[bytes]:
-    log_path = root / "worker_logs" / f"{run_id}.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 - our own module, no shell
-            [sys.executable, "-m", "metricfoundry_dagster.orchestration.run_worker", run_id],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, "DAGSTER_HOME": str(root)},
-        )
+def _kill_later(pid: int, descriptor: int, after_seconds: float) -> None:
+    try:
+        ended, _, _ = select.select([descriptor], [], [], after_seconds)
+        if not ended:
+            # It leads its session, so all that it started is in its group.
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+    finally:
+        os.close(descriptor)

@@ -24,7 +24,7 @@ ENVIRONMENT_READERS = dict.fromkeys(
         "metricfoundry_dagster/adapters/dagster_home.py",
         "metricfoundry_dagster/adapters/run_processes.py",
         "metricfoundry_dagster/cli/supervise.py",
-        "metricfoundry_dagster/orchestration/launcher.py",
+        "metricfoundry_dagster/orchestration/warm_parent.py",
     ),
     "hands its own environment on, whole, to a process that it starts",
 )

@@ -10,8 +10,9 @@ import psutil
 import pytest
 from dagster._core.launcher.base import WorkerStatus
 
-from metricfoundry_dagster.orchestration.launcher import ProcessRunLauncher, worker_process, worker_tags
+from metricfoundry_dagster.orchestration.launcher import WarmRunLauncher
 from metricfoundry_dagster.orchestration.tags import WORKER_HOST, WORKER_PID, WORKER_STARTED
+from metricfoundry_dagster.orchestration.worker_process import worker_process, worker_tags
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def tags_of(process: subprocess.Popen[bytes]) -> dict[str, str]:
 def health(tags: dict[str, str]) -> WorkerStatus:
     """The health of a run with these tags."""
     run = dg.DagsterRun(job_name="dataset_job", run_id="run", tags=tags)
-    return ProcessRunLauncher().check_run_worker_health(run).status
+    return WarmRunLauncher().check_run_worker_health(run).status
 
 
 def test_a_living_worker_is_running(other_process: subprocess.Popen[bytes]) -> None:
@@ -63,4 +64,4 @@ def test_a_worker_on_another_host_is_left_alone() -> None:
 
 def test_run_monitoring_may_ask() -> None:
     """Dagster's own launcher says no."""
-    assert ProcessRunLauncher().supports_check_run_worker_health
+    assert WarmRunLauncher().supports_check_run_worker_health

@@ -29,7 +29,7 @@ def render_report(report: Report) -> str:
         for t, table in enumerate(report.tables, start=1)
         for c, column in enumerate(table.columns, start=1)
     }
-    return _template().render(report=report, anchors=anchors)
+    return report_template().render(report=report, anchors=anchors)
 
 
 def readable_count(count: int) -> str:
@@ -123,8 +123,8 @@ def _readable_float(value: float) -> str:
 
 
 @cache
-def _template() -> jinja2.Template:
-    """The compiled template; compiling takes some hundredths of a second, so once a process."""
+def report_template() -> jinja2.Template:
+    """The compiled template. Compiling takes a tenth of a second, so it is done once, before worker processes are forked."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
