@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     max_registrations_per_tick: Count = 2_000
     """Most new objects that one look registers; the rest waits for the next."""
     max_keys_per_look: Annotated[int, Field(ge=100)] = 10_000
-    """Most keys of the drop zone that one look reads; a larger zone is read in rounds, where things happen first."""
+    """Most keys of the drop zone that one look reads, a quarter of it while nothing new comes in; more are read in rounds."""
     max_runs_per_tick: Count = 50
     """Most runs that one look submits."""
     max_queued_runs: Count = 200

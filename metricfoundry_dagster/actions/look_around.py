@@ -1,9 +1,9 @@
 """Look around the drop zone: which keys one look reads, so that no number of old ones makes a look long.
 
-A zone of at most `max_keys` keys is read whole. Of a larger one a look reads, within that bound, what the last looks
-left unfinished, the tails of folders in which something new came in last, datasource folders that nobody knows yet, and
-the next part of a round that meets every key in the end, whatever its name. Where a look stands is in `look_cursor`; which
-objects are new, and what becomes of them, is said elsewhere.
+A look reads at most `max_keys` keys, a quarter of that when the last look found nothing new; a zone that has no more is
+read whole. Of a larger one it reads what the last looks left unfinished, the tails of folders in which something new came
+in last, datasource folders that nobody knows yet, and the next part of a round that meets every key in the end, whatever
+its name. Where a look stands is in `look_cursor`; which objects are new, and what becomes of them, is said elsewhere.
 """
 
 from bisect import bisect_right
@@ -66,13 +66,14 @@ class Look:
 def look_around(listing: Listing, catalog: Catalog, cursor: LookCursor, max_keys: int) -> Look:
     """Read the drop zone from where the last look stood.
 
-    At most `max_keys` keys, beside `_NEW_FOLDERS` times `_FIRST_KEYS`; at least half of them go to the round.
+    At most `max_keys` keys, beside `_NEW_FOLDERS` times `_FIRST_KEYS`; half of what is to be read goes to the round.
     """
     share = max(max_keys // 4, 1)
+    pace = max_keys if cursor.busy else share
     again = _read_again(listing, cursor, share)
-    new, turn = _read_new_folders(listing, catalog, cursor) if cursor else ([], "")
+    new, turn = _read_new_folders(listing, catalog, cursor) if cursor.is_of_large_zone else ([], "")
     tails = _read_tails(listing, cursor, share)
-    left = max(max_keys - sum(run.keys for run in (*again, *tails)), max_keys // 2, 1)
+    left = max(pace - sum(run.keys for run in (*again, *tails)), pace // 2, 1)
     return Look((*again, *new, *tails), _read(listing, Run(cursor.round_after), left), turn)
 
 

@@ -24,7 +24,7 @@ class Span:
 class LookCursor:
     """Where the last look of a large drop zone stood; that of a small one is blank.
 
-    The round goes on after the key `round_after`, where it has stood for `held` looks. `again` is to be read at the next
+    `busy` says that it found something new. The round goes on after the key `round_after`, where it has stood for `held` looks. `again` is to be read at the next
     look. `tails` has for each folder in use the highest known key, the folder last used at the end. `turn` is the last
     new folder that was read.
     """
@@ -34,17 +34,19 @@ class LookCursor:
     again: tuple[Span, ...] = ()
     tails: Mapping[str, str] = field(default_factory=dict)
     turn: str = ""
+    busy: bool = False
 
-    def __bool__(self) -> bool:
-        """Whether it says anything."""
+    @property
+    def is_of_large_zone(self) -> bool:
+        """Whether the last look could not read everything."""
         return bool(self.round_after or self.again or self.tails)
 
     def to_text(self) -> str:
         """As text in ASCII; empty when it says nothing."""
-        if not self:
+        if self == LookCursor():
             return ""
         again = [[span.after, span.through, span.keys] for span in self.again]
-        return json.dumps([self.round_after, self.held, again, list(self.tails.items()), self.turn])
+        return json.dumps([self.round_after, self.held, again, list(self.tails.items()), self.turn, self.busy])
 
     @classmethod
     def from_text(cls, text: str | None) -> "LookCursor":
@@ -52,10 +54,10 @@ class LookCursor:
         try:
             if not text or len(text) > _MOST_CHARACTERS:
                 return cls()
-            round_after, held, again, tails, turn = json.loads(text)
+            round_after, held, again, tails, turn, busy = json.loads(text)
             spans = tuple(Span(_text(after), _text(through), max(int(keys), 1)) for after, through, keys in again[:MOST_SPANS])
             marks = {_folder(folder): _text(mark) for folder, mark in tails[-MOST_TAILS:]}
-            return cls(_text(round_after), int(held), spans, marks, _text(turn))
+            return cls(_text(round_after), int(held), spans, marks, _text(turn), bool(busy))
         except (ValueError, TypeError, RecursionError):
             return cls()
 

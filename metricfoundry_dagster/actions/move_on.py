@@ -20,8 +20,9 @@ def move_on(
     `finished` were registered. What does not fit among the spans is waited for: the round, and the tail of a folder,
     go no further than to it. The round does so for a few looks only, unless it is registering that takes the time.
     """
+    busy = bool(unfinished or finished)
     if look.whole:
-        return LookCursor()
+        return LookCursor(busy=busy)
     again, kept = _spans(look, unfinished, max(max_keys // 4, 1))
     left_out = unfinished - kept
     reached = _reached(look.part, left_out)
@@ -36,6 +37,7 @@ def move_on(
         again=again,
         tails=_move_tails(cursor, look, (unfinished | finished) - left_out, left_out),
         turn=look.turn,
+        busy=busy,
     )
 
 

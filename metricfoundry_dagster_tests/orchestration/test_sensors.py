@@ -47,11 +47,17 @@ def drop(settings: Settings, name: str, content: str = GOOD_CSV) -> Path:
     return path
 
 
-def tick(settings: Settings, ports: Ports, instance: dg.DagsterInstance) -> dg.SensorResult:
-    """One tick of the drop zone's sensor; partitions are added as the daemon would."""
+def tick(
+    settings: Settings, ports: Ports, instance: dg.DagsterInstance, cursors: list[str | None] | None = None
+) -> dg.SensorResult:
+    """One tick of the drop zone's sensor; partitions are added, and the cursor is kept, as the daemon would."""
+    cursors = [None] if cursors is None else cursors
     definitions = build_definitions(settings=settings, make_ports=lambda: ports)
-    with dg.build_sensor_context(instance=instance, definitions=definitions, resources={"ports": ports}) as context:
+    with dg.build_sensor_context(
+        instance=instance, definitions=definitions, resources={"ports": ports}, cursor=cursors[-1]
+    ) as context:
         result = drop_zone_sensor(settings)(context)
+        cursors.append(context.cursor)
     assert isinstance(result, dg.SensorResult)
     for request in result.dynamic_partitions_requests or []:
         instance.add_dynamic_partitions("datasets", list(request.partition_keys))
@@ -113,9 +119,10 @@ def test_ten_thousand_objects_fit_bounded_ticks(settings: Settings, ports: Ports
     folder.mkdir(parents=True)
     for number in range(10_000):
         (folder / f"{number:05}.csv").write_text("a\n1\n")
-    tick(settings, ports, instance)
+    cursors: list[str | None] = [None]
+    tick(settings, ports, instance, cursors)
     for _ in range(10_000 // settings.max_registrations_per_tick):
-        result = tick(settings, ports, instance)
+        result = tick(settings, ports, instance, cursors)
         assert len(result.run_requests or []) <= settings.max_runs_per_tick
     listed = ports.catalog.datasets(DatasetFilter(datasource="many", limit=20_000))
     assert len({dataset.source_uri for dataset, _ in listed}) == len(listed) == 10_000
