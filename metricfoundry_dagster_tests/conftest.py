@@ -11,6 +11,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from metricfoundry_dagster.cli.sample_data import unpack_sample
+from metricfoundry_dagster_tests.servers.druid import druid
+from metricfoundry_dagster_tests.servers.minio import minio
+from metricfoundry_dagster_tests.servers.postgresql import postgresql
+from metricfoundry_dagster_tests.servers.session_stack import session_stack, stack
+
+# Fixtures are found here by every test. Imported anywhere else they would be others, with servers of their own.
+__all__ = ["druid", "minio", "postgresql", "session_stack", "stack"]
 
 # No test is timed, so neither is an example; a shared machine may be slow to draw one.
 settings.register_profile("suite", deadline=None, max_examples=50, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
@@ -20,10 +27,10 @@ settings.load_profile("suite")
 def pytest_configure(config: pytest.Config) -> None:
     """Forget the developer's own settings, before any test or child process reads them.
 
-    METRICFOUNDRY_TEST_* are not settings of the program: they name servers that the suite may use.
+    METRICFOUNDRY_SERVERS_* are no settings of the program: they say where servers for tests are built.
     """
     for name in list(os.environ):
-        if name.startswith(("METRICFOUNDRY_", "DAGSTER_")) and not name.startswith("METRICFOUNDRY_TEST_"):
+        if name.startswith(("METRICFOUNDRY_", "DAGSTER_")) and not name.startswith("METRICFOUNDRY_SERVERS_"):
             del os.environ[name]
 
 

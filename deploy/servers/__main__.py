@@ -11,10 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from deploy.servers.build_druid import druid_jars
-from deploy.servers.build_minio import minio_program
+from deploy.servers.build import build
 from deploy.servers.errors import ServerFailedError, ServersError, ServerUnavailableError
-from deploy.servers.find_programs import find_java, find_postgresql
 from deploy.servers.locations import DEFAULT_STACK
 from deploy.servers.point_at_stack import settings_of
 from deploy.servers.run_stack import held, owned_stack, stop_stack
@@ -49,16 +47,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _build(_folder: Path, names: tuple[str, ...]) -> None:
     """Find or build what the servers need; say for each product whether it can be had."""
-    steps = {"postgresql": (find_postgresql,), "minio": (minio_program,), "druid": (find_java, druid_jars, minio_program)}
-    missing = []
-    for name in names:
-        try:
-            for step in steps[name]:
-                step()
-        except ServerUnavailableError as error:
-            missing.append(f"{name}: {error}")
-    if missing:
-        raise ServersError("\n".join(missing))
+    if missing := build(names):
+        raise ServerUnavailableError("\n".join(f"{name} cannot be had: {reason}" for name, reason in missing.items()))
 
 
 def _up(folder: Path, names: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.servers.cache import built
+from deploy.servers.cache import built, is_built
 from deploy.servers.errors import ServerUnavailableError
 from deploy.servers.find_programs import find_maven
 from deploy.servers.locations import DRUID_CONFIGURATION
@@ -39,9 +39,19 @@ def druid_jars() -> DruidJars:
     Raises:
         ServerUnavailableError: Maven is missing or could not get an artifact.
     """
-    poms = b"".join((DRUID_CONFIGURATION / pom).read_bytes() for pom in _PARTS)
-    folder = built(f"druid-{DRUID_VERSION}-{hashlib.sha256(poms).hexdigest()[:8]}", _build)
+    folder = built(_name(), _build)
     return DruidJars(folder / "lib", folder / "extensions")
+
+
+def is_druid_built() -> bool:
+    """Whether Druid is in the cache."""
+    return is_built(_name())
+
+
+def _name() -> str:
+    """The folder in the cache, another one for other poms."""
+    poms = b"".join((DRUID_CONFIGURATION / pom).read_bytes() for pom in _PARTS)
+    return f"druid-{DRUID_VERSION}-{hashlib.sha256(poms).hexdigest()[:8]}"
 
 
 def _build(folder: Path) -> None:

@@ -5,12 +5,13 @@ import os
 import subprocess
 from pathlib import Path
 
-from deploy.servers.cache import built
+from deploy.servers.cache import built, is_built
 from deploy.servers.errors import ServerUnavailableError
 from deploy.servers.find_programs import find_go
 
 #: The last of the module, which is archived.
 MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
+_NAME = f"minio-{MINIO_VERSION}"
 _TIMEOUT_SECONDS = 3_600
 _log = logging.getLogger(__name__)
 
@@ -21,7 +22,12 @@ def minio_program() -> Path:
     Raises:
         ServerUnavailableError: Go is missing or could not build it.
     """
-    return built(f"minio-{MINIO_VERSION}", _build) / "minio"
+    return built(_NAME, _build) / "minio"
+
+
+def is_minio_built() -> bool:
+    """Whether MinIO is in the cache."""
+    return is_built(_NAME)
 
 
 def _build(folder: Path) -> None:

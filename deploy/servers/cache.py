@@ -26,6 +26,11 @@ def built(name: str, build: Callable[[Path], None]) -> Path:
     return folder
 
 
+def is_built(name: str) -> bool:
+    """Whether the folder `name` is in the cache."""
+    return (cache_folder() / name).is_dir()
+
+
 def _build_whole(folder: Path, build: Callable[[Path], None]) -> None:
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # of one that was killed

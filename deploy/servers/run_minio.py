@@ -3,9 +3,6 @@
 import signal
 from typing import Any
 
-import boto3
-from botocore.client import Config
-
 from deploy.servers.build_minio import minio_program
 from deploy.servers.locations import bucket_names
 from deploy.servers.processes import Launch
@@ -21,6 +18,9 @@ def endpoint_url(site: Site) -> str:
 
 def s3_client(site: Site) -> Any:
     """A client of the S3 service with all rights."""
+    import boto3
+    from botocore.client import Config
+
     return boto3.client(
         "s3",
         endpoint_url=endpoint_url(site),

@@ -6,6 +6,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg2
@@ -17,8 +18,8 @@ from deploy.servers.processes import Launch
 from deploy.servers.server import HOST, Server, Site
 
 USER = "metricfoundry"
-#: Databases that a stack has from its start on: the catalog's, and Dagster's.
-DATABASES = ("metricfoundry", "dagster")
+#: The database that a stack has from its start on: the catalog, with Dagster's storage in a schema of its own.
+DATABASE = "metricfoundry"
 #: What may be lost in a crash of the machine only. A commit still reaches the system before it is answered.
 _NOT_DURABLE = ("-c", "fsync=off", "-c", "full_page_writes=off")
 
@@ -114,12 +115,9 @@ def _is_healthy(site: Site) -> bool:
     return True
 
 
-def _make_databases(site: Site) -> None:
-    for name in DATABASES:
-        try:
-            execute(site, f"CREATE DATABASE {name}")
-        except psycopg2.errors.DuplicateDatabase:
-            continue
+def _make_database(site: Site) -> None:
+    with suppress(psycopg2.errors.DuplicateDatabase):
+        execute(site, f"CREATE DATABASE {DATABASE}")
 
 
 POSTGRESQL = Server(
@@ -127,7 +125,7 @@ POSTGRESQL = Server(
     ports=("postgresql",),
     prepare=_prepare,
     is_healthy=_is_healthy,
-    complete=_make_databases,
+    complete=_make_database,
     # In PostgreSQL's own words; "smart" would wait for clients that stay.
     stop_signals={"fast": signal.SIGINT, "immediate": signal.SIGQUIT},
 )

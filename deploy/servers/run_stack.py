@@ -55,11 +55,13 @@ def owned_stack(folder: Path, *, is_durable: bool = True, is_temporary: bool = F
         try:
             yield stack
         finally:
-            stack.down()
-            stack.owner = None
-            if is_temporary:
-                shutil.rmtree(folder)
-            watch.communicate()
+            try:
+                stack.down()
+                stack.owner = None
+                if is_temporary:
+                    shutil.rmtree(folder)
+            finally:
+                watch.communicate()
 
 
 @contextmanager

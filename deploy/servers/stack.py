@@ -30,7 +30,7 @@ SERVERS = {
 PRODUCTS = {
     "postgresql": ("postgresql",),
     "minio": ("minio",),
-    "druid": ("minio", "zookeeper", "coordinator", "historical", "broker", "indexer"),
+    "druid": ("zookeeper", "coordinator", "historical", "broker", "indexer"),
 }
 _POLL_SECONDS = 0.1
 _LOG_TAIL_CHARS = 3_000
@@ -131,7 +131,7 @@ class Stack:
     def down(self) -> None:
         """Stop every server that runs, in the right order."""
         for name in reversed(SERVERS):
-            if self.pid(name) is not None and not self.stop(name):
+            if not self.stop(name):
                 _log.warning("%s had to be killed", name)
 
     def pid(self, name: str) -> int | None:

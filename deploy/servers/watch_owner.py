@@ -9,8 +9,6 @@ import signal
 import sys
 from pathlib import Path
 
-from deploy.servers.stack import Stack
-
 
 def main(folder: Path, *, is_temporary: bool) -> None:
     """Wait for the owner's end, then stop what still runs; a temporary directory is removed."""
@@ -18,6 +16,8 @@ def main(folder: Path, *, is_temporary: bool) -> None:
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.read()
     if (folder / "stack.json").exists():
+        from deploy.servers.stack import Stack  # not before there is something to do: it waits long, and is small as long
+
         stack = Stack(folder)
         stack.down()
         stack.owner = None

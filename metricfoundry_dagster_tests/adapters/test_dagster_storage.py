@@ -14,9 +14,7 @@ from metricfoundry_dagster.adapters.catalog.schema import HEAD_REVISION
 from metricfoundry_dagster.adapters.dagster_home import DagsterHome, deployment_file
 from metricfoundry_dagster.adapters.dagster_storage import ADDRESS_VARIABLE, storage_address
 from metricfoundry_dagster.domain.errors import SettingsError, WorldError
-from metricfoundry_dagster_tests.servers.postgresql import Postgresql, postgresql
-
-__all__ = ["postgresql"]  # a fixture
+from metricfoundry_dagster_tests.servers.postgresql import Postgresql
 
 CATALOG = "postgresql://someone:s%40cret@db:5433/foundry"
 

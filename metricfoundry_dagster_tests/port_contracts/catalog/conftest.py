@@ -12,9 +12,7 @@ from metricfoundry_dagster.adapters.catalog.engine import parse_address
 from metricfoundry_dagster.adapters.catalog.migrate import upgrade
 from metricfoundry_dagster.adapters.catalog.open_catalog import SqlCatalog, open_catalog
 from metricfoundry_dagster.adapters.catalog.schema import metadata
-from metricfoundry_dagster_tests.servers.postgresql import Postgresql, postgresql
-
-__all__ = ["postgresql"]  # a fixture must be found here
+from metricfoundry_dagster_tests.servers.postgresql import Postgresql
 
 #: Runs each function in a forked child, all at once, and gives the exit statuses: 0, 1 after an exception, or minus
 #: the number of the signal that killed it.
