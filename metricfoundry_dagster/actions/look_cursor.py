@@ -24,9 +24,9 @@ class Span:
 class LookCursor:
     """Where the last look of a large drop zone stood; that of a small one is blank.
 
-    `busy` says that it found something new. The round goes on after the key `round_after`, where it has stood for `held` looks. `again` is to be read at the next
-    look. `tails` has for each folder in use the highest known key, the folder last used at the end. `turn` is the last
-    new folder that was read.
+    `busy` says that it found something new. The round goes on after the key `round_after`, where it has stood for `held`
+    looks. `again` is to be read at the next look. `tails` has for each folder in use the highest known key, the folder
+    last used at the end. `turn` is the last new folder that was read.
     """
 
     round_after: str = ""
