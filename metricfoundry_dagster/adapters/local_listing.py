@@ -49,7 +49,8 @@ class LocalListing:
                 return
         names = self._names_in(folder)
         # Of the folder that `after` lies in a part may follow; a file of its name does not.
-        for name in islice(names, bisect_left(names, f"{head}/") if slash else bisect_right(names, head), None):
+        for number in range(bisect_left(names, f"{head}/") if slash else bisect_right(names, head), len(names)):
+            name = names[number]
             if name.endswith("/"):
                 yield from self._keys(folder + name, after)
             else:
@@ -59,7 +60,7 @@ class LocalListing:
         """Names in a folder, those of folders with a slash at the end, in the order of keys."""
         if folder not in self._names:
             try:
-                self._names[folder] = sorted(self._scan(folder))
+                self._names[folder] = self._scan(folder)
             except (FileNotFoundError, NotADirectoryError):
                 self._names[folder] = []
             except OSError as error:
@@ -69,13 +70,12 @@ class LocalListing:
                 self._unreadable(_unreadable(local_uri(self._base / folder), error))
         return self._names[folder]
 
-    def _scan(self, folder: str) -> Iterator[str]:
+    def _scan(self, folder: str) -> list[str]:
         with os.scandir(self._base / folder) as entries:
-            for entry in entries:
-                if not entry.is_dir(follow_symlinks=False):
-                    yield entry.name
-                elif folder or entry.name != TEMPORARY_FOLDER:
-                    yield f"{entry.name}/"
+            names = sorted([f"{each.name}/" if each.is_dir(follow_symlinks=False) else each.name for each in entries])
+        if not folder and f"{TEMPORARY_FOLDER}/" in names:
+            names.remove(f"{TEMPORARY_FOLDER}/")
+        return names
 
     def _describe(self, key: str) -> ObjectInfo | None:
         """The file behind a key; None for what is no file, leads out, or was taken away since its folder was read."""
