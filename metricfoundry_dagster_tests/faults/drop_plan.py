@@ -49,9 +49,8 @@ def storm_file(number: int, seed: int) -> StormFile:
 class DropPlan:
     """Lets files fall as the storm goes on: in bursts, so that batches form, or one by one."""
 
-    def __init__(self, files: int, seed: int, drop: Callable[[StormFile], PutIn]) -> None:
+    def __init__(self, seed: int, drop: Callable[[StormFile], PutIn]) -> None:
         self.put_in: list[PutIn] = []
-        self._files = files
         self._seed = seed
         self._rng = Random(seed)
         self._drop = drop
@@ -64,14 +63,14 @@ class DropPlan:
 
     @property
     def is_done(self) -> bool:
-        """Nothing more will fall."""
-        return len(self.put_in) == self._files
+        """Nothing is about to fall."""
+        return not self._due
 
-    def plan_until(self, files: int, now: float) -> None:
-        """Plan what is missing up to that number, as a burst at once or over some seconds."""
-        missing = min(files, self._files) - self.planned
-        gap = 0.0 if self._rng.random() < 0.5 else self._rng.uniform(0.2, 1.0)
-        self._due += [now + gap * position for position in range(missing)]
+    def plan(self, files: int, now: float) -> None:
+        """Plan some more, as a burst at once or over some seconds."""
+        gap = 0.0 if self._rng.random() < 0.5 else self._rng.uniform(0.1, 0.5)
+        begin = max([now, *self._due])
+        self._due += [begin + gap * position for position in range(files)]
 
     def let_fall(self, now: float) -> None:
         """Drop what is due; what could not be dropped is due again."""

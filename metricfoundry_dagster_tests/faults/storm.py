@@ -5,6 +5,7 @@ were being processed as it struck. Put here when what dies and what is told of i
 """
 
 import json
+import math
 import os
 import sys
 import time
@@ -34,12 +35,15 @@ from metricfoundry_dagster_tests.running_instance import RunningInstance
 _ALL = 1_000_000
 _PAUSE_SECONDS = 0.2
 #: How long one kill waits for a run to be in the middle of, and how long progress may take after it.
-_PATIENCE_SECONDS = 180.0
+_PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked of a storm. `kills` counts those in the middle of a run; `calm_seconds` bounds the time after the last."""
+    """What is asked of a storm, at least: `datasets` in all, and `kills` that each hit the middle of a run.
+
+    `calm_seconds` bounds the time that is waited after the last kill.
+    """
 
     datasets: int
     kills: int
@@ -117,7 +121,8 @@ class Storm:
         self._victims = victims
         self._tell = tell
         self._rng = Random(plan.seed)
-        self._drops = DropPlan(plan.datasets - len(APPENDED), plan.seed, self._drop)
+        self._drops = DropPlan(plan.seed, self._drop)
+        self._deck: list[Victim] = []
         self._report = Report(plan.seed)
         self._began = time.monotonic()
         self._last_seen: list[Job] = []
@@ -125,11 +130,9 @@ class Storm:
     def rage(self) -> Report:
         """Drop, kill, wait for calm, and check."""
         founders = self._found_datasources()
-        while self._report.in_the_middle < self._plan.kills:
-            share = (self._report.in_the_middle + 1) / (self._plan.kills + 1)
-            self._drops.plan_until(round(share * self._plan.datasets), time.monotonic())
+        while self._report.in_the_middle < self._plan.kills and self._find_the_middle():
             self._kill_one()
-        self._drops.plan_until(self._plan.datasets, time.monotonic())
+        self._drops.plan(max(0, self._plan.datasets - len(APPENDED) - self._drops.planned), time.monotonic())
         self._wait_for_calm()
         self._check([*founders, *self._drops.put_in])
         self._line(self._report.summary())
@@ -153,15 +156,27 @@ class Storm:
         store.write_bytes(Root.UPLOADS, key, file.content)
         return file.put_in(store.uri(Root.UPLOADS, key))
 
+    def _find_the_middle(self) -> bool:
+        """Wait until a run is under way and the kills are spread over the datasets; False when nothing moves any more."""
+        portion = math.ceil(self._plan.datasets / (self._plan.kills + 1))
+        wanted = portion * self._report.in_the_middle
+
+        def is_the_middle(jobs: list[Job]) -> bool:
+            if self._drops.planned + len(APPENDED) - _ended(jobs) < portion:
+                self._drops.plan(portion, time.monotonic())
+            return _completed(jobs) >= wanted and _processing(jobs) > 0
+
+        return self._pass_until(is_the_middle)
+
     def _kill_one(self) -> None:
-        """Wait for the middle of a run, kill, bring back, and wait until something has been completed since."""
-        self._pass_until(lambda jobs: _processing(jobs) > 0)
+        """Kill somewhere in the next second, bring back, and wait until something has been completed since."""
         self._pass_for(self._rng.uniform(0.0, 1.0))
-        victim = self._rng.choice(self._victims)
+        victim = self._draw()
         jobs = self._look()
         processing, completed = _processing(jobs), _completed(jobs)
         struck_at = time.monotonic()
         if not victim.strike():
+            self._deck.insert(0, victim)
             return
         down_seconds = self._bring_back(victim)
         self._pass_until(lambda jobs: _completed(jobs) > completed or (self._drops.is_done and _ended(jobs) == len(jobs)))
@@ -177,6 +192,12 @@ class Storm:
         )
         self._report.kills.append(kill)
         self._line(asdict(kill))
+
+    def _draw(self) -> Victim:
+        """By chance, but each once before any comes again."""
+        if not self._deck:
+            self._deck = self._rng.sample(self._victims, len(self._victims))
+        return self._deck.pop()
 
     def _bring_back(self, victim: Victim) -> float:
         if victim.revive is None:
@@ -226,10 +247,13 @@ class Storm:
             self._last_seen = [job for _, job in self._instance.ports.catalog.datasets(DatasetFilter(limit=_ALL))]
         return self._last_seen
 
-    def _pass_until(self, holds: Callable[[list[Job]], bool]) -> None:
+    def _pass_until(self, holds: Callable[[list[Job]], bool]) -> bool:
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not holds(self._look()) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            if holds(self._look()):
+                return True
             self._pause()
+        return False
 
     def _pass_for(self, seconds: float) -> None:
         until = time.monotonic() + seconds
