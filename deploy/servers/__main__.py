@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from deploy.servers.build import build
@@ -17,6 +18,8 @@ from deploy.servers.locations import DEFAULT_STACK
 from deploy.servers.point_at_stack import settings_of
 from deploy.servers.run_stack import held, owned_stack, stop_stack
 from deploy.servers.stack import PRODUCTS, SERVERS, Stack, server_names
+
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
@@ -53,17 +56,19 @@ def _build(_folder: Path, names: tuple[str, ...]) -> None:
 
 def _up(folder: Path, names: tuple[str, ...]) -> None:
     """Run the servers until Ctrl-C, and print the settings that point MetricFoundry at them."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING_SIGNALS:
         signal.signal(number, _interrupt)
     began = time.monotonic()
     with owned_stack(folder) as stack:
-        stack.up(names)
-        _print_settings(stack)
-        print(f"# up after {time.monotonic() - began:.1f} seconds; logs in {folder / 'logs'}; Ctrl-C stops all", flush=True)
         try:
-            _wait_while_healthy(stack, server_names(names))
+            stack.up(names)
+            _print_settings(stack)
+            print(f"# up after {time.monotonic() - began:.1f} seconds; logs in {folder / 'logs'}; Ctrl-C stops all", flush=True)
+            with suppress(KeyboardInterrupt):
+                _wait_while_all_live(stack, server_names(names))
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # A second Ctrl-C must not leave processes behind.
+            for number in _ENDING_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             print("# stopping", flush=True)
 
@@ -83,7 +88,7 @@ def _stop(folder: Path, _names: tuple[str, ...]) -> None:
 
 def _status(folder: Path, _names: tuple[str, ...]) -> None:
     """Say which servers run, and where."""
-    stack = Stack(folder)
+    stack = _existing(folder)
     for name in SERVERS:
         state = "healthy" if stack.is_healthy(name) else "not healthy" if stack.pid(name) else "stopped"
         print(f"{name:<12} {state:<12} port {stack.site.ports[name]:<6} process {stack.pid(name) or '-'}")
@@ -91,7 +96,7 @@ def _status(folder: Path, _names: tuple[str, ...]) -> None:
 
 def _env(folder: Path, _names: tuple[str, ...]) -> None:
     """Print the settings again that point MetricFoundry at the servers."""
-    _print_settings(Stack(folder))
+    _print_settings(_existing(folder))
 
 
 _COMMANDS = {"build": _build, "up": _up, "start": _start, "stop": _stop, "status": _status, "env": _env}
@@ -102,12 +107,18 @@ def _print_settings(stack: Stack) -> None:
         print(f"export {name}={shlex.quote(value)}", flush=True)
 
 
-def _wait_while_healthy(stack: Stack, names: tuple[str, ...]) -> None:
+def _wait_while_all_live(stack: Stack, names: tuple[str, ...]) -> None:
     while True:
         time.sleep(1)
         for name in names:
             if stack.pid(name) is None:
                 raise ServerFailedError(f"{name} ended by itself; see {stack.log_path(name)}")
+
+
+def _existing(folder: Path) -> Stack:
+    if not (folder / "stack.json").exists():
+        raise ServersError(f"there are no servers in {folder}")
+    return Stack(folder)
 
 
 def _interrupt(_number: int, _frame: object) -> None:

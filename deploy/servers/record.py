@@ -25,13 +25,15 @@ class Record:
     processes: dict[str, Identity] = field(default_factory=dict)
     owner: Identity | None = None
 
-    def complete(self, port_names: tuple[str, ...]) -> None:
-        """Choose what has not been chosen yet."""
-        for name in port_names:
-            if name not in self.ports:
-                self.ports[name] = choose_port(self.ports.values())
-        for name in _SECRETS:
-            self.secrets.setdefault(name, secrets.token_hex(16))
+    def complete(self, port_names: tuple[str, ...]) -> bool:
+        """Choose what has not been chosen yet; whether there was anything."""
+        new_ports = [name for name in port_names if name not in self.ports]
+        new_secrets = [name for name in _SECRETS if name not in self.secrets]
+        for name in new_ports:
+            self.ports[name] = choose_port(self.ports.values())
+        for name in new_secrets:
+            self.secrets[name] = secrets.token_hex(16)
+        return bool(new_ports or new_secrets)
 
 
 def read_record(folder: Path) -> Record:

@@ -59,7 +59,8 @@ def server_names(words: Iterable[str]) -> tuple[str, ...]:
 class Stack:
     """The servers of one directory, which is made if need be; nothing is started by making this object.
 
-    Not for several threads, and not for several processes at once: `run_stack.py` holds the directory for one.
+    Not for several threads. Several processes may look at it, but only one at a time may start and stop servers:
+    `run_stack.py` holds the directory for that one.
     """
 
     def __init__(self, folder: Path, *, is_durable: bool = True) -> None:
@@ -75,9 +76,10 @@ class Stack:
         self.folder.chmod(0o711)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._record = read_record(self.folder)
-        self._record.complete(tuple(port for server in SERVERS.values() for port in server.ports))
         self.site = Site(self.folder, self._record.ports, self._record.secrets, is_durable)
-        self._save()
+        # Looking at a stack that another process runs must not write over what that one notes.
+        if self._record.complete(tuple(port for server in SERVERS.values() for port in server.ports)):
+            self._save()
 
     @property
     def owner(self) -> Identity | None:
@@ -152,6 +154,7 @@ class Stack:
     def _start_together(self, names: Iterable[str]) -> None:
         launches = {name: SERVERS[name].prepare(self.site) for name in names}
         for name, launch in launches.items():
+            self._forget(name)
             self._children[name] = child = spawn(launch, self.log_path(name))
             self._record.processes[name] = identify(child.pid)
             self._save()

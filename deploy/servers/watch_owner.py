@@ -7,7 +7,10 @@ owner goes, and whichever of its threads started a server (a signal upon the dea
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+from deploy.servers.errors import StackInUseError
 
 
 def main(folder: Path, *, is_temporary: bool) -> None:
@@ -16,13 +19,23 @@ def main(folder: Path, *, is_temporary: bool) -> None:
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.read()
     if (folder / "stack.json").exists():
-        from deploy.servers.stack import Stack  # not before there is something to do: it waits long, and is small as long
+        # A new owner may have come at once, who takes over what runs.
+        with suppress(StackInUseError):
+            _stop(folder, is_temporary=is_temporary)
 
+
+def _stop(folder: Path, *, is_temporary: bool) -> None:
+    # Not before there is something to do: this process waits for long, and stays small as long.
+    from deploy.servers.run_stack import held
+    from deploy.servers.stack import Stack
+
+    with held(folder):
         stack = Stack(folder)
-        stack.down()
-        stack.owner = None
-        if is_temporary:
-            shutil.rmtree(folder)
+        if stack.owner and not stack.owner.find():
+            stack.down()
+            stack.owner = None
+            if is_temporary:
+                shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
