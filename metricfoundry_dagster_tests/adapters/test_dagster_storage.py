@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg2
@@ -79,38 +80,48 @@ def test_both_files_for_dagster_home_differ_in_the_storage_alone() -> None:
     assert on_servers == embedded
 
 
-@pytest.mark.servers
-def test_catalog_and_dagster_are_made_in_one_database_at_once(postgresql: Postgresql, tmp_path: Path) -> None:
-    """By two processes each, from nothing; each finds its own revision afterwards."""
-    address = postgresql.create_database()
-    homes = [DagsterHome(tmp_path / name, storage_address(address, None), 2) for name in ("a", "b")]
+@pytest.fixture(scope="module")
+def made(postgresql: Postgresql, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[DagsterHome]]:
+    """A database in which two processes made the catalog and two others Dagster's storage, all at once."""
+    address, folder = postgresql.create_database(), tmp_path_factory.mktemp("homes")
+    homes = [DagsterHome(folder / name, storage_address(address, None), 2) for name in ("a", "b")]
     work = [*(home.prepare for home in homes), *(open_catalog(address).upgrade for _ in range(2))]
     with ThreadPoolExecutor(len(work)) as pool:
         for done in [pool.submit(each) for each in work]:
             done.result()
-    assert open_catalog(address).check() == HEAD_REVISION
-    assert _scalar(address, "SELECT count(*) FROM dagster.alembic_version") == 1
-    assert (
-        _scalar(address, "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public' AND table_name = 'runs'")
-        == 0
-    )
-    assert _scalar(address, "SELECT count(*) FROM dagster.metricfoundry_dagster_storage") == 1
-    for path in (path for home in homes for path in home.folder.rglob("*") if path.is_file()):
-        assert postgresql.password not in path.read_text()
+    return address, homes
 
 
 @pytest.mark.servers
-def test_a_storage_that_is_up_to_date_is_left_alone(postgresql: Postgresql, tmp_path: Path) -> None:
+def test_catalog_and_dagster_are_made_in_one_database_at_once(made: tuple[str, list[DagsterHome]]) -> None:
+    """Each finds its own revision afterwards."""
+    address, _ = made
+    assert open_catalog(address).check() == HEAD_REVISION
+    assert _scalar(address, "SELECT count(*) FROM dagster.alembic_version") == 1
+    tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public' AND table_name = 'runs'"
+    assert _scalar(address, tables) == 0
+    assert _scalar(address, "SELECT count(*) FROM dagster.metricfoundry_dagster_storage") == 1
+
+
+@pytest.mark.servers
+def test_no_file_holds_the_password(made: tuple[str, list[DagsterHome]], postgresql: Postgresql) -> None:
+    files = [path for home in made[1] for path in home.home.rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {"dagster.yaml"}
+    assert [path for path in files if postgresql.password in path.read_text()] == []
+
+
+@pytest.mark.servers
+def test_a_storage_that_is_up_to_date_is_left_alone(made: tuple[str, list[DagsterHome]]) -> None:
     """Seen by the mark in its schema; one that an older Dagster made is migrated."""
-    address = postgresql.create_database()
-    home = DagsterHome(tmp_path, storage_address(address, None), 2)
+    address, [home, _] = made
+    _execute(address, "DROP TABLE dagster.daemon_heartbeats")
     home.prepare()
+    assert _scalar(address, "SELECT to_regclass('dagster.daemon_heartbeats')::text") is None
     _execute(address, "DROP TABLE dagster.runs CASCADE")
-    home.prepare()
-    assert _scalar(address, "SELECT to_regclass('dagster.runs')::text") is None
     _execute(address, "UPDATE dagster.metricfoundry_dagster_storage SET dagster_version = '1.0.0'")
     home.prepare()
     assert _scalar(address, "SELECT to_regclass('dagster.runs')::text") == "dagster.runs"
+    assert _scalar(address, "SELECT dagster_version FROM dagster.metricfoundry_dagster_storage") == version("dagster")
 
 
 @pytest.mark.servers
