@@ -14,9 +14,11 @@ from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.catalog import Catalog
+from metricfoundry_dagster.ports.clock import Clock
 from metricfoundry_dagster.ports.contract_files import ContractFiles
 from metricfoundry_dagster.ports.object_store import ObjectStore
 from metricfoundry_dagster.ports.runs import Runs
+from metricfoundry_dagster.ports.serving_engine import ServingEngine
 from metricfoundry_dagster.ports.sources import Sources
 from metricfoundry_dagster.settings import Settings, variable_of
 
@@ -35,17 +37,14 @@ def build_ports(settings: Settings, *, only_source_roots: bool = False) -> Ports
     Raises:
         WorldError: `catalog.unreachable`, or `store.unreachable` when the home cannot be made.
     """
-    from metricfoundry_dagster.adapters.duckdb_database import EngineLimits
-    from metricfoundry_dagster.adapters.duckdb_engine import DuckDbEngine
     from metricfoundry_dagster.adapters.system_clock import SystemClock
 
     catalog, store, clock = build_catalog(settings), build_store(settings), SystemClock()
-    limits = EngineLimits(timeout_seconds=settings.query_timeout_seconds)
     return Ports(
         store=store,
         sources=build_sources(settings, only_source_roots=only_source_roots),
         catalog=catalog,
-        engine=DuckDbEngine(catalog, store, settings.home / "cache", clock, limits=limits),
+        engine=_build_engine(settings, catalog, store, clock),
         contracts=build_contracts(settings),
         clock=clock,
         limits=build_limits(settings),
@@ -156,6 +155,42 @@ def prepare_dagster(settings: Settings) -> tuple[Path, Path]:
 def dagster_environment(settings: Settings) -> dict[str, str]:
     """What a process of Dagster on this home needs in its environment, beside our own. May hold a password."""
     return _dagster_home(settings).environment()
+
+
+def _build_engine(settings: Settings, catalog: Catalog, store: ObjectStore, clock: Clock) -> ServingEngine:
+    if settings.druid_overlord_url is not None:
+        return _build_druid(settings, settings.druid_overlord_url, catalog, store, clock)
+    from metricfoundry_dagster.adapters.duckdb_database import EngineLimits
+    from metricfoundry_dagster.adapters.duckdb_engine import DuckDbEngine
+
+    limits = EngineLimits(timeout_seconds=settings.query_timeout_seconds)
+    return DuckDbEngine(catalog, store, settings.home / "cache", clock, limits=limits)
+
+
+def _build_druid(settings: Settings, overlord_url: str, catalog: Catalog, store: ObjectStore, clock: Clock) -> ServingEngine:
+    from metricfoundry_dagster.adapters.druid_engine import DruidEngine
+    from metricfoundry_dagster.adapters.druid_http import DruidAccess
+    from metricfoundry_dagster.adapters.druid_parts import DruidAddresses, DruidTimeouts, druid_parts
+
+    secret = settings.druid_password
+    return DruidEngine(
+        druid_parts(
+            DruidAddresses(
+                overlord_url=overlord_url,
+                broker_url=settings.druid_broker_url or overlord_url,
+                coordinator_url=settings.druid_coordinator_url or overlord_url,
+            ),
+            DruidAccess(settings.druid_username, secret.get_secret_value() if secret else None),
+            DruidTimeouts(
+                task_seconds=settings.druid_task_timeout_seconds,
+                load_seconds=settings.druid_load_timeout_seconds,
+                query_seconds=settings.query_timeout_seconds,
+            ),
+            catalog=catalog,
+            store=store,
+            clock=clock,
+        )
+    )
 
 
 def _dagster_runs(settings: Settings) -> "DagsterRuns":

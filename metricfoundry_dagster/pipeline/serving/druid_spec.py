@@ -17,6 +17,7 @@ from metricfoundry_dagster.pipeline.serving.choose_time_column import CONSTANT_T
 from metricfoundry_dagster.pipeline.serving.druid_task import (
     Dimension,
     DimensionType,
+    Granularity,
     GranularitySpec,
     IngestionSpec,
     IoConfig,
@@ -25,15 +26,27 @@ from metricfoundry_dagster.pipeline.serving.druid_task import (
     ParquetFormat,
     S3Source,
     TimestampSpec,
+    Transform,
     TuningConfig,
 )
 from metricfoundry_dagster.pipeline.serving.measure_times import MeasuredTable
-from metricfoundry_dagster.pipeline.serving.time_chunks import TimeRange, choose_granularity, iso_time
+from metricfoundry_dagster.pipeline.serving.time_chunks import GRANULARITIES, TimeRange, choose_granularity, iso_time
 
 TIME = "__time"
 DATASET_ID = "_dataset_id"
-_MAX_ROWS_PER_SEGMENT = 5_000_000
+MAX_ROWS_PER_SEGMENT = 5_000_000
 _MAX_TASK_ID_CHARS = 128
+#: Druid's name for the path of the file that a row comes from, and the dataset's id in it: see `domain/layout`.
+FILE_PATH = "__file_path"
+_ID_OF_PATH = f"regexp_extract(\"{FILE_PATH}\", 'datasets/([a-z][a-z0-9_]*--[a-z2-7]{{16}})/', 1)"
+#: Druid's Parquet reader takes the bits of unsigned numbers for signed ones, and so what lies above for negative.
+_MENDED = {
+    "uint32": "if({x} < 0, {x} + 4294967296, {x})",
+    "uint64": (
+        "if({x} < 0, concat(div(bitwiseAnd(bitwiseShiftRight({x}, 1), 9223372036854775807), 5), "
+        "{x} - 10 * div(bitwiseAnd(bitwiseShiftRight({x}, 1), 9223372036854775807), 5)), {x})"
+    ),
+}
 _LONGS = ("int", "uint8", "uint16", "uint32", "timestamp", "date", "time", "duration")
 _DOUBLES = ("float", "double", "halffloat", "decimal")
 
@@ -42,8 +55,11 @@ _DOUBLES = ("float", "double", "halffloat", "decimal")
 class DruidRequest:
     """What is to be ingested: the files of one table, what was measured of them, and what a person or contract asked for.
 
-    `datasource` is the served name. `attempt` makes the id of a new try a new one, since Druid takes an id once only.
-    `dataset_id` is put on every row. `replaced` is the span of what the datasource held before, if anything.
+    `datasource` is the served name. `attempt` makes the id of a new try a new one, since Druid takes an id once only;
+    so does `announcement_id`, which is known only when the task is really to be posted. `dataset_id` is put on every
+    row; with `ids_from_paths` each row gets the one in its file's path instead. `replaced` is the span of what the
+    datasource held before, if anything. Time chunks are never finer than `at_least`: Druid adds no row to a chunk that
+    is coarser than those the task was made for.
     """
 
     datasource: str
@@ -55,6 +71,9 @@ class DruidRequest:
     time_column: str | None = None
     agreed_time_column: str | None = None
     replaced: TimeRange | None = None
+    ids_from_paths: bool = False
+    announcement_id: str | None = None
+    at_least: Granularity = "HOUR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +95,7 @@ def druid_spec(request: DruidRequest) -> DruidTask:
     time = choose_time_column(request.table, asked=request.time_column, agreed=request.agreed_time_column)
     replaces = request.mode is Mode.REPLACE
     covered = time.span.joined(request.replaced if replaces else None)
-    granularity, chunks_reason = choose_granularity(covered, request.table.rows) if time.column else ("ALL", "there is no time")
+    granularity, chunks_reason = _chunks(request, time, covered)
     chunks: GranularitySpec = {
         "type": "uniform",
         "segmentGranularity": granularity,
@@ -90,15 +109,25 @@ def druid_spec(request: DruidRequest) -> DruidTask:
     return DruidTask({"type": "index_parallel", "id": _task_id(request, spec), "spec": spec}, reasons)
 
 
+def _chunks(request: DruidRequest, time: TimeChoice, covered: TimeRange) -> tuple[Granularity, str]:
+    if time.column is None:
+        return "ALL", "there is no time"
+    granularity, reason = choose_granularity(covered, request.table.rows)
+    if GRANULARITIES.index(granularity) < GRANULARITIES.index(request.at_least):
+        return request.at_least, "the datasource has chunks as coarse as that"
+    return granularity, reason
+
+
 def _spec(request: DruidRequest, time: TimeChoice, chunks: GranularitySpec) -> IngestionSpec:
     columns = request.table.columns
-    shown = _shown_names(columns, time, with_dataset_id=request.dataset_id is not None)
+    with_dataset_id = request.dataset_id is not None or request.ids_from_paths
+    shown = shown_names(columns, time.column, with_dataset_id=with_dataset_id)
     dimensions: list[Dimension] = [
-        {"type": _dimension_type(column.type), "name": shown[column.name]} for column in columns if column.name in shown
+        {"type": dimension_type(column.type), "name": shown[column.name]} for column in columns if column.name in shown
     ]
     tuning: TuningConfig = {
         "type": "index_parallel",
-        "partitionsSpec": {"type": "dynamic", "maxRowsPerSegment": _MAX_ROWS_PER_SEGMENT},
+        "partitionsSpec": {"type": "dynamic", "maxRowsPerSegment": MAX_ROWS_PER_SEGMENT},
         "maxNumConcurrentSubTasks": 1,  # with subtasks a worker of one slot waits for itself for ever
         "maxParseExceptions": 0,
     }
@@ -113,11 +142,20 @@ def _spec(request: DruidRequest, time: TimeChoice, chunks: GranularitySpec) -> I
         "ioConfig": _io_config(request, {old: new for old, new in shown.items() if old != new}),
         "tuningConfig": tuning,
     }
-    if request.dataset_id is not None:
+    mended = [column for column in columns if column.type in _MENDED and column.name in shown]
+    transforms = [_transform(shown[column.name], _MENDED[column.type]) for column in mended]
+    if with_dataset_id:
         dimensions.append({"type": "string", "name": DATASET_ID})
-        constant = f"'{request.dataset_id}'"
-        spec["dataSchema"]["transformSpec"] = {"transforms": [{"type": "expression", "name": DATASET_ID, "expression": constant}]}
+        expression = _ID_OF_PATH if request.ids_from_paths else f"'{request.dataset_id}'"
+        transforms.append({"type": "expression", "name": DATASET_ID, "expression": expression})
+    if transforms:
+        spec["dataSchema"]["transformSpec"] = {"transforms": transforms}
     return spec
+
+
+def _transform(name: str, mended: str) -> Transform:
+    identifier = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return {"type": "expression", "name": name, "expression": mended.replace("{x}", identifier)}
 
 
 def _io_config(request: DruidRequest, renamed: dict[str, str]) -> IoConfig:
@@ -127,9 +165,12 @@ def _io_config(request: DruidRequest, renamed: dict[str, str]) -> IoConfig:
             "useFieldDiscovery": True,
             "fields": [{"type": "path", "name": new, "expr": f"$.{old}"} for old, new in renamed.items()],
         }
+    source = _input_source(request.uris)
+    if request.ids_from_paths:
+        source["systemFields"] = [FILE_PATH]
     return {
         "type": "index_parallel",
-        "inputSource": _input_source(request.uris),
+        "inputSource": source,
         "inputFormat": input_format,
         "appendToExisting": request.mode is Mode.APPEND,
         "dropExisting": request.mode is Mode.REPLACE,
@@ -155,13 +196,13 @@ def _timestamp_spec(columns: Sequence[Column], time: TimeChoice) -> TimestampSpe
     return {"column": time.column, "format": "nano" if type_.startswith("timestamp[ns") else "millis"}
 
 
-def _shown_names(columns: Sequence[Column], time: TimeChoice, *, with_dataset_id: bool) -> dict[str, str]:
+def shown_names(columns: Sequence[Column], time_column: str | None, *, with_dataset_id: bool) -> dict[str, str]:
     """Under which name each column is kept: its own, unless that is one of Druid's or ours. `__time` itself is no column."""
     taken = {column.name for column in columns}
     reserved = {TIME, DATASET_ID} if with_dataset_id else {TIME}
     shown: dict[str, str] = {}
     for column in columns:
-        if column.name == TIME == time.column:
+        if column.name == TIME == time_column:
             continue
         name, number = column.name, 1
         while name in reserved or (name != column.name and name in taken):
@@ -170,7 +211,12 @@ def _shown_names(columns: Sequence[Column], time: TimeChoice, *, with_dataset_id
     return shown
 
 
-def _dimension_type(type_: str) -> DimensionType:
+def same_kind(one: str, other: str) -> bool:
+    """Whether columns of two types can be read by one task."""
+    return dimension_type(one) == dimension_type(other) and _MENDED.get(one) == _MENDED.get(other)
+
+
+def dimension_type(type_: str) -> DimensionType:
     """The type that keeps most: decimals become doubles, times milliseconds, and what fits no number of Druid's text."""
     if type_.startswith(("struct", "map")):
         return "json"
@@ -182,8 +228,13 @@ def _dimension_type(type_: str) -> DimensionType:
 
 
 def _task_id(request: DruidRequest, spec: IngestionSpec) -> str:
-    """`mf-<dataset or datasource>-<digest of the spec>-a<attempt>`, cut in its readable part to fit."""
+    """`mf-<dataset or datasource>-<digest of the spec>-a<attempt>`, and the announcement; see `task_id`."""
+    announced = f"-{request.announcement_id}" if request.announcement_id else ""
+    return task_id(request.dataset_id or request.datasource, spec, f"a{request.attempt}{announced}")
+
+
+def task_id(readable: str, spec: IngestionSpec, tail: str) -> str:
+    """An id that tells two tasks with different specs apart, cut in its readable part to what Druid takes."""
     digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
-    tail = f"-{digest}-a{request.attempt}"
-    readable = f"mf-{request.dataset_id or request.datasource}"
-    return readable[: _MAX_TASK_ID_CHARS - len(tail)] + tail
+    end = f"-{digest}-{tail}"
+    return f"mf-{readable}"[: _MAX_TASK_ID_CHARS - len(end)] + end

@@ -14,10 +14,11 @@ class S3Object(TypedDict):
 
 
 class S3Source(TypedDict):
-    """Objects on S3, read with the credentials of Druid's own configuration."""
+    """Objects on S3, read with the credentials of Druid's own configuration. System fields tell of the object of a row."""
 
     type: Literal["s3"]
     objects: list[S3Object]
+    systemFields: NotRequired[list[str]]
 
 
 class LocalSource(TypedDict):
@@ -25,6 +26,15 @@ class LocalSource(TypedDict):
 
     type: Literal["local"]
     files: list[str]
+    systemFields: NotRequired[list[str]]
+
+
+class DruidSource(TypedDict):
+    """The rows that a datasource of Druid's holds in an interval: for writing them again without some."""
+
+    type: Literal["druid"]
+    dataSource: str
+    interval: str
 
 
 class FlattenField(TypedDict):
@@ -54,8 +64,8 @@ class IoConfig(TypedDict):
     """Where rows come from, and what becomes of those that are there."""
 
     type: Literal["index_parallel"]
-    inputSource: S3Source | LocalSource
-    inputFormat: ParquetFormat
+    inputSource: S3Source | LocalSource | DruidSource
+    inputFormat: NotRequired[ParquetFormat]
     appendToExisting: bool
     dropExisting: bool
 
@@ -100,9 +110,10 @@ class Transform(TypedDict):
 
 
 class TransformSpec(TypedDict):
-    """Columns that are computed."""
+    """Columns that are computed, and which rows are taken."""
 
-    transforms: list[Transform]
+    transforms: NotRequired[list[Transform]]
+    filter: NotRequired[dict[str, object]]
 
 
 class DataSchema(TypedDict):

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ import pyarrow.parquet as pq
 from metricfoundry_dagster.domain.products import Column
 from metricfoundry_dagster.pipeline.serving.time_chunks import TimeRange
 
+#: A file, or the bytes of a small one.
+ParquetPart = Path | BytesIO
 _DAYS = Fraction(1, 86_400)
 _ARROW_UNITS = {"s": Fraction(1), "ms": Fraction(10**3), "us": Fraction(10**6), "ns": Fraction(10**9)}
 _STORED_UNITS = {"milliseconds": _ARROW_UNITS["ms"], "microseconds": _ARROW_UNITS["us"], "nanoseconds": _ARROW_UNITS["ns"]}
@@ -40,7 +43,7 @@ class MeasuredTable:
     times: tuple[TimeColumn, ...]
 
 
-def measure_parquet(paths: Sequence[Path]) -> MeasuredTable:
+def measure_parquet(paths: Sequence[ParquetPart]) -> MeasuredTable:
     """Look at the parts of one table, which have the same columns. There must be one at least."""
     schema = pq.read_schema(paths[0])
     rows = sum(pq.read_metadata(path).num_rows for path in paths)
@@ -49,7 +52,7 @@ def measure_parquet(paths: Sequence[Path]) -> MeasuredTable:
     return MeasuredTable(columns, rows, tuple(_measure_column(name, paths) for name in names))
 
 
-def _measure_column(name: str, paths: Sequence[Path]) -> TimeColumn:
+def _measure_column(name: str, paths: Sequence[ParquetPart]) -> TimeColumn:
     spans: list[TimeRange] = []
     nulls = 0
     for path in paths:

@@ -9,8 +9,12 @@ import numpy as np
 
 from metricfoundry_dagster.pipeline.serving.druid_task import Granularity
 
+#: All time that Druid knows: the one chunk of granularity ALL.
+ETERNITY = "-146136543-09-08T08:23:32.096Z/146140482-04-24T15:36:27.903Z"
 MAX_CHUNKS = 2_000
 MIN_ROWS_PER_CHUNK = 100_000
+#: From the finest to the coarsest.
+GRANULARITIES: tuple[Granularity, ...] = ("HOUR", "DAY", "MONTH", "YEAR", "ALL")
 _UNITS: dict[Granularity, str] = {"HOUR": "h", "DAY": "D", "MONTH": "M", "YEAR": "Y"}
 
 
@@ -34,9 +38,13 @@ class TimeRange:
         return _chunk(self.last_ms, granularity) - _chunk(self.first_ms, granularity) + 1
 
     def interval(self, granularity: Granularity) -> str:
-        """The ISO interval of the whole chunks that the range touches; of the range alone for ALL."""
+        """The ISO interval of the whole chunks that the range touches.
+
+        For ALL it is eternity: a task that appends under a narrower one fails, and one that replaces would leave it
+        to the next to overlap it in part.
+        """
         if granularity == "ALL":
-            return f"{iso_time(self.first_ms)}/{iso_time(self.last_ms + 1)}"
+            return ETERNITY
         first, last = _chunk(self.first_ms, granularity), _chunk(self.last_ms, granularity)
         return f"{iso_time(_start_ms(first, granularity))}/{iso_time(_start_ms(last + 1, granularity))}"
 

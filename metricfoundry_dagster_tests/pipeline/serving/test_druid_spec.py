@@ -12,7 +12,7 @@ from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.errors import UserError
 from metricfoundry_dagster.pipeline.serving.druid_spec import DruidRequest, DruidTask, druid_spec
 from metricfoundry_dagster.pipeline.serving.measure_times import measure_parquet
-from metricfoundry_dagster.pipeline.serving.time_chunks import TimeRange
+from metricfoundry_dagster.pipeline.serving.time_chunks import ETERNITY, TimeRange
 
 DAY_MS = 86_400_000
 DATASET_ID = "sales--aaaaaaaaaaaaaaaa"
@@ -46,14 +46,14 @@ def test_a_whole_task_reads_so(folder: Path) -> None:
             "amount": [1.5, None],
             "city name": ["a", "b"],
             "ordered_at_time": moments,
-            "big": pa.array([1, 2], pa.uint64()),
+            "paid": [True, False],
         }
     )
     uris = ("s3://bucket/datasets/x/a b — ü.parquet", "s3://bucket/datasets/x/2.parquet")
     made = task_of(folder, table, uris=uris, dataset_id=DATASET_ID, attempt=3)
     assert made.task == {
         "type": "index_parallel",
-        "id": "mf-sales--aaaaaaaaaaaaaaaa-e36836344b4d-a3",
+        "id": "mf-sales--aaaaaaaaaaaaaaaa-76f5c616d3a4-a3",
         "spec": {
             "dataSchema": {
                 "dataSource": "sales",
@@ -64,7 +64,7 @@ def test_a_whole_task_reads_so(folder: Path) -> None:
                         {"type": "double", "name": "amount"},
                         {"type": "string", "name": "city name"},
                         {"type": "long", "name": "ordered_at_time"},
-                        {"type": "string", "name": "big"},
+                        {"type": "string", "name": "paid"},
                         {"type": "string", "name": "_dataset_id"},
                     ]
                 },
@@ -74,7 +74,7 @@ def test_a_whole_task_reads_so(folder: Path) -> None:
                     "segmentGranularity": "ALL",
                     "queryGranularity": "NONE",
                     "rollup": False,
-                    "intervals": ["2013-01-01T05:00:00.000Z/2013-12-31T23:59:00.001Z"],
+                    "intervals": [ETERNITY],
                 },
                 "transformSpec": {
                     "transforms": [{"type": "expression", "name": "_dataset_id", "expression": "'sales--aaaaaaaaaaaaaaaa'"}]
@@ -127,7 +127,7 @@ def test_without_a_time_column_every_row_gets_one_moment(folder: Path) -> None:
         "missingValue": "2000-01-01T00:00:00.000Z",
     }
     chunks = schema_of(task)["granularitySpec"]
-    assert (chunks["segmentGranularity"], chunks["intervals"]) == ("ALL", ["2000-01-01T00:00:00.000Z/2000-01-01T00:00:00.001Z"])
+    assert (chunks["segmentGranularity"], chunks["intervals"]) == ("ALL", [ETERNITY])
     assert task.reasons[0].startswith("there is no time")
 
 
@@ -187,20 +187,49 @@ def test_the_two_ends_of_the_calendar_fill_one_chunk(folder: Path) -> None:
     task = task_of(folder, pa.table({"d": dates(dt.date(1, 1, 1), dt.date(9999, 12, 31))}))
     chunks = schema_of(task)["granularitySpec"]
     assert chunks["segmentGranularity"] == "ALL"
-    assert chunks["intervals"] == ["0001-01-01T00:00:00.000Z/9999-12-31T00:00:00.001Z"]
+    assert chunks["intervals"] == [ETERNITY]
 
 
 def test_append_adds_and_drops_nothing(folder: Path) -> None:
     replaced = TimeRange(0, DAY_MS)
-    task = task_of(folder, pa.table({"d": dates(dt.date(2020, 1, 1))}), mode=Mode.APPEND, replaced=replaced)
+    table = pa.table({"d": dates(*[dt.date(2020, 1, 1)] * 100_000)})
+    task = task_of(folder, table, mode=Mode.APPEND, replaced=replaced)
     io = task.task["spec"]["ioConfig"]
     assert (io["appendToExisting"], io["dropExisting"]) == (True, False)
-    assert schema_of(task)["granularitySpec"]["intervals"] == ["2020-01-01T00:00:00.000Z/2020-01-01T00:00:00.001Z"]
+    assert schema_of(task)["granularitySpec"]["intervals"] == ["2020-01-01T00:00:00.000Z/2020-01-01T01:00:00.000Z"]
+
+
+def test_chunks_are_as_coarse_as_those_that_are_there(folder: Path) -> None:
+    """Druid adds no row to a chunk that is coarser than those that the task locks."""
+    table = pa.table({"d": dates(*[dt.date(2020, 1, 15)] * 100_000)})
+    month = task_of(folder, table, mode=Mode.APPEND, at_least="MONTH")
+    assert schema_of(month)["granularitySpec"]["intervals"] == ["2020-01-01T00:00:00.000Z/2020-02-01T00:00:00.000Z"]
+    assert "time chunks are MONTH: the datasource has chunks as coarse as that" in month.reasons
+    everything = task_of(folder, table, mode=Mode.APPEND, at_least="ALL")
+    assert schema_of(everything)["granularitySpec"]["intervals"] == [ETERNITY]
 
 
 def test_replace_covers_what_the_datasource_held_before(folder: Path) -> None:
-    task = task_of(folder, pa.table({"d": dates(dt.date(1970, 1, 2))}), replaced=TimeRange(0, 9 * DAY_MS))
-    assert schema_of(task)["granularitySpec"]["intervals"] == ["1970-01-01T00:00:00.000Z/1970-01-10T00:00:00.001Z"]
+    table = pa.table({"d": dates(*[dt.date(1970, 1, 2)] * 1_000_000)})
+    task = task_of(folder, table, replaced=TimeRange(0, 9 * DAY_MS))
+    assert schema_of(task)["granularitySpec"]["intervals"] == ["1970-01-01T00:00:00.000Z/1970-01-11T00:00:00.000Z"]
+
+
+def test_rows_of_many_datasets_get_the_id_in_the_path_of_their_file(folder: Path) -> None:
+    task = task_of(folder, pa.table({"a": [1]}), ids_from_paths=True)
+    [transform] = schema_of(task)["transformSpec"]["transforms"]
+    assert transform["name"] == "_dataset_id"
+    assert transform["expression"].startswith('regexp_extract("__file_path", ')
+    assert task.task["spec"]["ioConfig"]["inputSource"].get("systemFields") == ["__file_path"]
+    assert schema_of(task)["dimensionsSpec"]["dimensions"][-1] == {"type": "string", "name": "_dataset_id"}
+
+
+def test_unsigned_numbers_are_mended_since_druid_reads_their_bits_as_signed(folder: Path) -> None:
+    task = task_of(folder, pa.table({'big "one"': pa.array([2**63], pa.uint64()), "small": pa.array([1], pa.uint32())}))
+    big, small = schema_of(task)["transformSpec"]["transforms"]
+    assert (big["name"], small["name"]) == ('big "one"', "small")
+    assert small["expression"] == 'if("small" < 0, "small" + 4294967296, "small")'
+    assert big["expression"].startswith('if("big \\"one\\"" < 0, concat(')
 
 
 def test_columns_called_like_druids_or_ours_are_kept_under_other_names(folder: Path) -> None:
@@ -256,7 +285,8 @@ def test_the_id_of_a_task_follows_the_request_and_fits(folder: Path) -> None:
         task_of(folder, table, dataset_id=longest, attempt=2),
         task_of(folder, table, dataset_id=longest, mode=Mode.APPEND),
         task_of(folder, table, dataset_id=longest, uris=("s3://bucket/other",)),
+        task_of(folder, table, dataset_id=longest, announcement_id="0123456789abcdef"),
     ]
     ids = {task.task["id"] for task in (first, *others)}
-    assert len(ids) == 4
+    assert len(ids) == 5
     assert all(len(id_) <= 128 and id_.startswith("mf-ddd") for id_ in ids)

@@ -1,0 +1,107 @@
+"""Serving in Apache Druid: what is about to be done stands in the catalog before Druid is told, and is recorded after.
+
+Readers ask Druid directly, at any time, so a dataset is seen a moment before its version is recorded; whatever dies in
+that moment is settled by the next writer. Who may write when is `druid_turns`, what one turn does `druid_serving`.
+"""
+
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from metricfoundry_dagster.adapters.druid_measuring import Measured, measure_all
+from metricfoundry_dagster.adapters.druid_parts import DruidParts
+from metricfoundry_dagster.adapters.druid_putting_in import names_of
+from metricfoundry_dagster.adapters.druid_serving import Outcome, go_back, serve_datasource
+from metricfoundry_dagster.adapters.druid_settling import settle
+from metricfoundry_dagster.domain.errors import MetricFoundryError
+from metricfoundry_dagster.domain.served import QueryAnswer, Servable, Serving, Version
+from metricfoundry_dagster.ports.serving_engine import ServingEngine
+
+#: Each takes a slot of Druid's workers.
+_DATASOURCES_AT_ONCE = 3
+
+
+class DruidEngine(ServingEngine):
+    """Implements `ports.serving_engine.ServingEngine`; the rules of versions are the catalog's."""
+
+    def __init__(self, parts: DruidParts) -> None:
+        self._parts = parts
+
+    def serve_all(self, servables: Sequence[Servable]) -> list[Outcome]:
+        """As the port says. Datasets of one datasource go into Druid together, several datasources beside each other.
+
+        Raises:
+            WorldError: also `druid.unreachable`, `druid.refused`, `druid.task_failed`, `druid.not_loaded`, `druid.busy`.
+        """
+        outcomes: dict[int, Outcome] = {}
+        groups: dict[str, list[tuple[int, Servable, Measured]]] = {}
+        for position, found in enumerate(measure_all(self._parts.store, servables)):
+            if isinstance(found, MetricFoundryError):
+                outcomes[position] = found
+            else:
+                groups.setdefault(servables[position].datasource, []).append((position, servables[position], found))
+        work = [[(servable, measured) for _, servable, measured in group] for group in groups.values()]
+        for group, served in zip(groups.values(), self._serve_each(work), strict=True):
+            outcomes.update((position, outcome) for (position, _, _), outcome in zip(group, served, strict=True))
+        return [outcomes[position] for position in range(len(servables))]
+
+    def count_all(self, servings: Sequence[Serving]) -> list[dict[str, int]]:
+        """As the port says. What readers do not see, since a newer dataset took its place, is counted in its files."""
+        ids_of: dict[str, set[str]] = {}
+        for serving in servings:
+            for table in serving.servable.tables:
+                ids_of.setdefault(table.name, set()).add(serving.servable.dataset_id)
+        counted = {name: self._parts.sql.count(name, ids) or {} for name, ids in ids_of.items()}
+        return [self._count_of(serving.servable, counted) for serving in servings]
+
+    def rollback(self, datasource: str) -> Version:
+        """As the port says. The earlier version goes into Druid anew, so that readers see the one or the other."""
+        return go_back(self._parts, datasource)
+
+    def current(self, datasource: str) -> Version | None:
+        """As the port says."""
+        return self._parts.catalog.current_version(datasource)
+
+    def versions(self, datasource: str) -> list[Version]:
+        """As the port says."""
+        return self._parts.catalog.versions(datasource)
+
+    def query(self, sql: str, max_rows: int) -> QueryAnswer:
+        """As the port says, in Druid's dialect. Everything that Druid holds can be named."""
+        return self._parts.sql.read(sql, max_rows, self._served_names)
+
+    def settle_abandoned(self) -> list[str]:
+        """Settle what writers announced whose jobs have ended since; give the names of the datasources.
+
+        Raises:
+            WorldError: as `serve_all`.
+        """
+        abandoned = [
+            standing
+            for standing in self._parts.catalog.all_announcements()
+            if not self._parts.catalog.is_at_work(standing, self._parts.clock.now())
+        ]
+        for standing in abandoned:
+            settle(self._parts, standing)
+        return [standing.datasource for standing in abandoned]
+
+    def _serve_each(self, work: Sequence[Sequence[tuple[Servable, Measured]]]) -> list[list[Outcome]]:
+        if len(work) <= 1:
+            return [serve_datasource(self._parts, datasets) for datasets in work]
+        with ThreadPoolExecutor(_DATASOURCES_AT_ONCE) as pool:
+            return list(pool.map(lambda datasets: serve_datasource(self._parts, datasets), work))
+
+    def _count_of(self, servable: Servable, counted: dict[str, dict[str, int]]) -> dict[str, int]:
+        rows = {table.name: counted[table.name].get(servable.dataset_id, 0) for table in servable.tables}
+        if rows == {table.name: table.rows for table in servable.tables} or self._is_seen(servable):
+            return rows
+        [measured] = measure_all(self._parts.store, [servable])
+        return rows if isinstance(measured, MetricFoundryError) else {name: table.rows for name, table in measured.items()}
+
+    def _is_seen(self, servable: Servable) -> bool:
+        current = self._parts.catalog.current_version(servable.datasource)
+        return current is not None and any(
+            (member.dataset_id, member.attempt) == (servable.dataset_id, servable.attempt) for member in current.members
+        )
+
+    def _served_names(self) -> Collection[str]:
+        return names_of(member for version in self._parts.catalog.current_versions() for member in version.members)
