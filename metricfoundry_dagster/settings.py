@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -68,6 +69,20 @@ class Settings(BaseSettings):
     """SQLAlchemy URL of the catalog: SQLite, or `postgresql://user:password@host:5432/database`."""
     dagster_database_url: Annotated[SecretStr | None, Field(json_schema_extra={"shown": "<database_url>"})] = None
     """PostgreSQL for Dagster's own storage, which lies in a schema `dagster` of it; with a SQLite catalog it is SQLite too."""
+    druid_overlord_url: str | None = None
+    """Address of Druid's Overlord, or of a Router before it; with it datasets are served in Druid, without in DuckDB."""
+    druid_broker_url: Annotated[str | None, Field(json_schema_extra={"shown": "<druid_overlord_url>"})] = None
+    """Address of Druid's Broker, for queries; the Overlord's where a Router answers for both."""
+    druid_coordinator_url: Annotated[str | None, Field(json_schema_extra={"shown": "<druid_overlord_url>"})] = None
+    """Address of Druid's Coordinator; the Overlord's where both are one process or a Router answers for both."""
+    druid_username: str | None = None
+    """User of Druid's basic authentication; it needs to write and read the datasources that are served."""
+    druid_password: SecretStr | None = None
+    """Password of that user."""
+    druid_task_timeout_seconds: Seconds = 3_600.0
+    """Seconds after which an ingestion task is shut down and given up."""
+    druid_load_timeout_seconds: Seconds = 300.0
+    """Seconds within which what a task published must be there for queries."""
     contracts_dir: Annotated[Path, Field(validate_default=True, json_schema_extra={"shown": "./contracts"})] = Path("contracts")
     """Directory of contracts: `<datasource>.yaml` in it is the contract of that datasource."""
     source_roots: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -108,6 +123,20 @@ class Settings(BaseSettings):
     """Most runs that one look submits."""
     max_queued_runs: Count = 200
     """Most runs that wait for a free worker; more datasets wait in the catalog, where waiting costs nothing."""
+    batch_min_datasets: Count = 10
+    """Small datasets that must wait at the same time to share a run; fewer get runs of their own."""
+    batch_max_datasets: Count = 500
+    """Most datasets that share a run; with 1 every dataset gets a run of its own."""
+    batch_max_bytes: Count = 256 * 1024**2
+    """Most bytes, as they came, of the datasets that share a run."""
+    batch_max_dataset_bytes: Count = 8 * 1024**2
+    """Largest dataset that shares a run, in bytes as it came; a larger one gets a run of its own."""
+    batch_max_age_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """Seconds for which small datasets that are too few to share a run wait for company when every worker is busy."""
+    batch_serve_datasets: Count = 100
+    """Datasets of a batch that are served together, and that a killed worker takes with it at the most."""
+    batch_hold_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """Seconds before the rest of a batch is tried again that ended because a store, database or engine is away."""
     job_lost_after_seconds: Seconds = 60.0
     """Seconds after which a job that was claimed but has no run is taken up again."""
     max_concurrent_runs: Count = 2
@@ -127,6 +156,14 @@ class Settings(BaseSettings):
     @classmethod
     def _make_absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
+
+    @field_validator("druid_overlord_url", "druid_broker_url", "druid_coordinator_url")
+    @classmethod
+    def _require_plain_address(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "http://host")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+            raise ValueError("must be http://host:port or https://host:port; user and password have settings of their own")
+        return url
 
     @field_validator("source_roots", mode="before")
     @classmethod

@@ -133,6 +133,24 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "serving.engine_failed": ErrorCode(
         "world", "the serving engine failed", "`metricfoundry doctor` shows whether it can be reached."
     ),
+    # Druid
+    "druid.unreachable": ErrorCode(
+        "world", "Druid does not answer", "`metricfoundry doctor` shows which address; it is tried again by itself."
+    ),
+    "druid.refused": ErrorCode(
+        "world", "Druid did not do what it was asked", "Look at the message and at the log of Druid's Overlord or Broker."
+    ),
+    "druid.task_failed": ErrorCode(
+        "world", "an ingestion task failed or did not end", "Druid's console shows its log; `datasets retry` tries again."
+    ),
+    "druid.not_loaded": ErrorCode(
+        "world",
+        "what was ingested cannot be queried yet, or what was taken out can still be seen",
+        "Look at Druid's Historicals and their free space, or raise METRICFOUNDRY_DRUID_LOAD_TIMEOUT_SECONDS.",
+    ),
+    "druid.busy": ErrorCode(
+        "world", "another writer of the datasource does not come to an end", "It is tried again by itself; see the runbook."
+    ),
     # The world
     "store.unreachable": ErrorCode(
         "world", "the object store does not answer", "`metricfoundry doctor` shows which root and why."
@@ -149,6 +167,11 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "world",
         "the process that carried the job ended without a word",
         "It is tried again by itself; `datasets retry` does it now.",
+    ),
+    "batch.interrupted": ErrorCode(
+        "world",
+        "the batch that carried the dataset ended before the dataset was done",
+        "Nothing to do: another run takes the dataset up.",
     ),
     # Ours
     "attempt.fenced": ErrorCode(
