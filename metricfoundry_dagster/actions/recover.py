@@ -37,13 +37,21 @@ def recover(ports: Ports, job: Job, run_state: RunState) -> Recovery | None:
     if run_state is RunState.SUCCEEDED and job.attempt:
         closed = ports.catalog.close_partial_job(job.job_id, ports.clock.now())
         return Recovery(ports.catalog.job(job.job_id), None) if closed else None
-    message = f"run {job.run_id} ended without closing its job"
-    if _deaths_before(job, ports) + 1 >= MAX_DEATHS:
-        hint = f"It died {MAX_DEATHS} times in a row: look at its log and its memory, then `datasets retry`."
-        return _close(job, JobState.FAILED, WorldError("worker.died", message, hint=hint).record, ports)
+    error, is_last = death_of(job, ports)
+    if is_last:
+        return _close(job, JobState.FAILED, error, ports)
     # At once: whoever dies between closing and requesting would leave the dataset behind for ever.
-    successor = ports.catalog.replace_job(job.job_id, WorldError("worker.died", message).record, ports.clock.now())
+    successor = ports.catalog.replace_job(job.job_id, error, ports.clock.now())
     return Recovery(ports.catalog.job(job.job_id), successor) if successor else None
+
+
+def death_of(job: Job, ports: Ports) -> tuple[ErrorRecord, bool]:
+    """The error of a job whose worker died, and whether it was the last try: after that it is left to a person."""
+    message = f"run {job.run_id} ended without closing its job"
+    if _deaths_before(job, ports) + 1 < MAX_DEATHS:
+        return WorldError("worker.died", message).record, False
+    hint = f"It died {MAX_DEATHS} times in a row: look at its log and its memory, then `datasets retry`."
+    return WorldError("worker.died", message, hint=hint).record, True
 
 
 def _close(job: Job, state: JobState, error: ErrorRecord | None, ports: Ports) -> Recovery | None:
@@ -52,10 +60,10 @@ def _close(job: Job, state: JobState, error: ErrorRecord | None, ports: Ports) -
 
 
 def _deaths_before(job: Job, ports: Ports) -> int:
-    """How many jobs of the dataset in a row, up to this one, ended because their worker died."""
-    earlier = dropwhile(lambda other: other.job_id != job.job_id, ports.catalog.jobs_of(job.dataset_id))
-    return sum(1 for _ in takewhile(_died, islice(earlier, 1, None)))
+    """How many jobs of the dataset in a row, up to this one, ended because their worker died.
 
-
-def _died(job: Job) -> bool:
-    return job.error is not None and job.error.code == "worker.died"
+    Those whose batch ended for the sake of another dataset neither count nor break the row.
+    """
+    earlier = islice(dropwhile(lambda other: other.job_id != job.job_id, ports.catalog.jobs_of(job.dataset_id)), 1, None)
+    codes = (other.error.code if other.error else "" for other in earlier)
+    return sum(1 for _ in takewhile(lambda code: code == "worker.died", (code for code in codes if code != "batch.interrupted")))

@@ -51,6 +51,10 @@ class Job:
     ended_at: datetime | None
     #: When somebody took it to start its run; None while nobody has.
     claimed_at: datetime | None = None
+    #: The batch that it was claimed for; None when it has a run of its own, or waits.
+    batch_id: str | None = None
+    #: How many datasets a batch with this one may have, 1 for a run of its own; None for as many as the settings say.
+    batch_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,14 @@ The world's errors ask for a retry with exponential backoff and full jitter; eve
 says what to do. Nothing here decides which error belongs to which branch.
 """
 
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import dagster as dg
 
+from metricfoundry_dagster.domain.backoff import backoff_seconds
 from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, WorldError, record_of
 from metricfoundry_dagster.orchestration.process_settings import process_settings
-
-_CAP_SECONDS = 60.0
 
 
 @contextmanager
@@ -43,16 +41,6 @@ def _tell(give_up: Callable[[ErrorRecord], None], record: ErrorRecord) -> None:
     """The catalog may be what is away; then the first error is the one to show, and a sensor closes the job."""
     with suppress(WorldError):
         give_up(record)
-
-
-def backoff_seconds(retry_number: int, base_seconds: float) -> float:
-    """Seconds to wait before the next try: full jitter below a doubling cap, of `base_seconds` at first.
-
-    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. Never below a tenth of a
-    second, so that a retry never comes at once.
-    """
-    ceiling = min(_CAP_SECONDS, base_seconds * 2.0**retry_number)
-    return max(0.1, random.uniform(0.0, ceiling))  # noqa: S311 - spreads load, protects no secret
 
 
 def _failure(error: MetricFoundryError) -> dg.Failure:

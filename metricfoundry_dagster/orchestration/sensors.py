@@ -1,40 +1,40 @@
 """Sensors: they ask actions what there is to do, and translate the answer into partitions and runs.
 
-`drop_zone` registers what came in and submits waiting jobs; `lost_jobs` closes jobs whose worker did not live to
-say so. Both may die at any point: what was not submitted is still in the catalog, and a run is looked for
-by its job's tag before it is asked for again.
+`drop_zone` registers what came in and submits waiting jobs, small ones in batches; `lost_jobs` closes jobs whose worker
+did not live to say so. Both may die at any point: what was not submitted is still in the catalog, and a run is looked
+for by the tag of its job or batch before it is asked for again.
 """
 
 from datetime import timedelta
+from functools import partial
 
 import dagster as dg
 
 from metricfoundry_dagster.actions.discover import discover
-from metricfoundry_dagster.actions.recover import Recovery, recover
-from metricfoundry_dagster.actions.submit_waiting import claim_waiting
-from metricfoundry_dagster.domain.jobs import Job, JobState
+from metricfoundry_dagster.actions.gather import BatchRules
+from metricfoundry_dagster.actions.submit_waiting import QueueRules, RunToStart, claim_waiting
+from metricfoundry_dagster.orchestration.batch_job import batch_request
 from metricfoundry_dagster.orchestration.jobs import DATASET_JOB
+from metricfoundry_dagster.orchestration.lost_runs import ENDED, look_after
 from metricfoundry_dagster.orchestration.partitions import DATASETS
 from metricfoundry_dagster.orchestration.run_states import run_carrying, run_states
 from metricfoundry_dagster.ports.bundle import Ports
-from metricfoundry_dagster.ports.catalog import DatasetFilter
 from metricfoundry_dagster.ports.runs import JOB_ID_TAG
 from metricfoundry_dagster.settings import Settings
 
-_MAX_CARRIED = 1_000
 #: Refusals that one tick tells of: they come back at every tick.
 _MAX_TOLD = 20
 
 
-def drop_zone_sensor(settings: Settings) -> dg.SensorDefinition:
+def drop_zone_sensor(settings: Settings, batches: dg.JobDefinition) -> dg.SensorDefinition:
     """Watches `incoming/` and everything else that waits for a run."""
 
     @dg.sensor(
         name="drop_zone",
-        job=DATASET_JOB,
+        jobs=[DATASET_JOB, batches],
         minimum_interval_seconds=settings.sensor_interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Registers every complete new object of the drop zone and starts a run for each waiting dataset.",
+        description="Registers every complete new object of the drop zone and starts runs for waiting datasets.",
     )
     def drop_zone(context: dg.SensorEvaluationContext, ports: dg.ResourceParam[Ports]) -> dg.SensorResult:
         registered, failure = 0, None
@@ -43,20 +43,15 @@ def drop_zone_sensor(settings: Settings) -> dg.SensorDefinition:
         except Exception as error:  # whatever ails the drop zone must not hold up what waits already
             failure = error
             context.log.exception("the drop zone could not be looked at")
-        jobs = claim_waiting(
-            ports,
-            max_jobs=settings.max_runs_per_tick,
-            max_queued=settings.max_queued_runs,
-            lost_after=timedelta(seconds=settings.job_lost_after_seconds),
-            find_run=lambda job: run_carrying(job, context.instance),
-        )
-        if not jobs and failure is not None:
+        find_run = partial(run_carrying, instance=context.instance)
+        runs = claim_waiting(ports, _queue_rules(settings), _batch_rules(settings), find_run)
+        if not runs and failure is not None:
             raise failure
-        if not jobs:
+        if not runs:
             return dg.SensorResult(skip_reason=f"nothing waits; {registered} objects were registered")
-        keys = sorted({job.dataset_id for job in jobs})
+        keys = sorted({job.dataset_id for run in runs for job in run.jobs})
         return dg.SensorResult(
-            run_requests=[_request(job) for job in jobs],
+            run_requests=[_request(run) for run in runs],
             dynamic_partitions_requests=[DATASETS.build_add_request(keys)],
         )
 
@@ -73,14 +68,13 @@ def lost_jobs_sensor(settings: Settings) -> dg.SensorDefinition:
         description="Closes jobs whose run ended without a word, and lets their dataset be taken up again.",
     )
     def lost_jobs(context: dg.SensorEvaluationContext, ports: dg.ResourceParam[Ports]) -> dg.SkipReason:
-        carried = _carried_jobs(ports)
+        carried = ports.catalog.carried_runs()
         known_since = ports.clock.now() - timedelta(seconds=settings.job_lost_after_seconds)
         states = run_states(carried, context.instance, known_since=known_since)
-        for job in carried:
-            recovery = recover(ports, job, states[job.job_id])
-            if recovery is not None:
-                context.log.warning("%s: run %s ended without closing its job; %s", job.dataset_id, job.run_id, _fate(recovery))
-        return dg.SkipReason(f"{len(carried)} jobs are carried by runs")
+        for run in carried:
+            if states[run.run_id] in ENDED:
+                look_after(run.run_id, states[run.run_id], context.instance, ports, context.log)
+        return dg.SkipReason(f"{len(carried)} runs carry datasets")
 
     return lost_jobs
 
@@ -98,20 +92,28 @@ def _take_in(context: dg.SensorEvaluationContext, ports: Ports, settings: Settin
     return len(found.registered)
 
 
-def _carried_jobs(ports: Ports) -> list[Job]:
-    """Jobs whose run is known. One may also fail before it opens its job, so those in the queue count too."""
-    states = (JobState.PROCESSING, JobState.QUEUED)
-    listed = [ports.catalog.datasets(DatasetFilter(state=state, limit=_MAX_CARRIED)) for state in states]
-    return [job for jobs in listed for _, job in jobs if job.run_id is not None]
+def _queue_rules(settings: Settings) -> QueueRules:
+    return QueueRules(
+        max_runs_per_look=settings.max_runs_per_tick,
+        max_queued_runs=settings.max_queued_runs,
+        workers=settings.max_concurrent_runs,
+        lost_after=timedelta(seconds=settings.job_lost_after_seconds),
+    )
 
 
-def _fate(recovery: Recovery) -> str:
-    if recovery.successor is not None:
-        return "the dataset is taken up again"
-    if recovery.lost.state is JobState.COMPLETED:
-        return f"it had a part to do, up to {recovery.lost.progress_percent} %, and did it"
-    return f"the job is {recovery.lost.state}, and the dataset is left to a person"
+def _batch_rules(settings: Settings) -> BatchRules:
+    return BatchRules(
+        min_datasets=settings.batch_min_datasets,
+        max_datasets=settings.batch_max_datasets,
+        max_bytes=settings.batch_max_bytes,
+        max_dataset_bytes=settings.batch_max_dataset_bytes,
+        max_age=timedelta(seconds=settings.batch_max_age_seconds),
+    )
 
 
-def _request(job: Job) -> dg.RunRequest:
-    return dg.RunRequest(run_key=job.job_id, partition_key=job.dataset_id, tags={JOB_ID_TAG: job.job_id})
+def _request(run: RunToStart) -> dg.RunRequest:
+    if run.batch_id is not None:
+        return batch_request(run)
+    [job] = run.jobs
+    tags = {JOB_ID_TAG: job.job_id}
+    return dg.RunRequest(run_key=job.job_id, job_name=DATASET_JOB.name, partition_key=job.dataset_id, tags=tags)

@@ -3,25 +3,41 @@
     run_stage(stage, attempt, ports, progress)   refuses after a failed gate upstream; runs the pure stage
     publish(product, ports)                      fence, manifest, catalog; may be called again after a crash
     take_through(attempt, ports, progress)       the two for each stage, until the end or a failed gate
+    run_stages, publish_all                      the same for batches: products wait for each other to be published
 
-A run of one dataset calls the first two from five assets; a batch calls `take_through` per dataset. A stage
-never knows who called it. What Dagster makes of a product is decided in `orchestration/`.
+A run of one dataset calls the first two from five assets; what a batch does is in `batch_flow`. A stage never
+knows who called it. What Dagster makes of a product is decided in `orchestration/`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 
-from metricfoundry_dagster.domain.errors import ConflictError, ErrorRecord, FencedError, InternalError, Place, UserError
+from metricfoundry_dagster.domain.errors import (
+    ConflictError,
+    ErrorRecord,
+    FencedError,
+    InternalError,
+    MetricFoundryError,
+    Place,
+    UserError,
+)
 from metricfoundry_dagster.domain.findings import Finding, Severity
 from metricfoundry_dagster.domain.jobs import Attempt, JobState
 from metricfoundry_dagster.domain.products import Gate, Stage, StageProduct
 from metricfoundry_dagster.pipeline.intake.take_in import take_in
-from metricfoundry_dagster.pipeline.manifests import read_product, show_published_manifest, write_attempt_manifest
+from metricfoundry_dagster.pipeline.manifests import (
+    read_product,
+    show_published_manifest,
+    show_published_manifests,
+    write_attempt_manifest,
+)
 from metricfoundry_dagster.pipeline.product_handle import ProductHandle
 from metricfoundry_dagster.pipeline.profiling.profile_dataset import profile_dataset
 from metricfoundry_dagster.pipeline.serving.serve_dataset import serve_dataset
 from metricfoundry_dagster.pipeline.staging.stage_dataset import stage_dataset
 from metricfoundry_dagster.pipeline.validation.validate_dataset import validate_dataset
 from metricfoundry_dagster.ports.bundle import Ports
+from metricfoundry_dagster.ports.catalog import Ending
 from metricfoundry_dagster.ports.progress import Progress
 
 _StageWithUpstream = Callable[[Attempt, Ports, Progress, ProductHandle], StageProduct]
@@ -51,14 +67,24 @@ def run_stage(
     published = read_product(attempt.dataset.dataset_id, stage, ports)
     if published is not None and published.attempt == attempt.number:
         return published
-    progress.report(stage, 0.0)
-    try:
-        product = _run(stage, attempt, ports, progress, upstream)
-    except UserError as error:
-        if error.code in _STOPS:
-            raise
-        product = _refused(stage, attempt, error.record)
-    return _require_balance(product)
+    return _judged(stage, attempt, ports, progress, upstream)
+
+
+def run_stages(
+    attempt: Attempt, ports: Ports, progress: Progress, made: Sequence[StageProduct], *, until: Stage
+) -> Iterator[StageProduct]:
+    """Run the stages after those that were made, as far as `until` or a failed gate; nothing is published.
+
+    Raises:
+        As `run_stage`. What was given before stays good: begin again with it.
+    """
+    last = made[-1] if made else None
+    for stage in list(Stage)[len(made) : list(Stage).index(until) + 1]:
+        if last is not None and not last.gate.passed:
+            return
+        with nullcontext() if last is None else ProductHandle(last, ports.store) as upstream:
+            last = _judged(stage, attempt, ports, progress, upstream)
+        yield last
 
 
 def publish(product: StageProduct, ports: Ports) -> None:
@@ -74,11 +100,29 @@ def publish(product: StageProduct, ports: Ports) -> None:
     if record is None or record.attempt != product.attempt:
         write_attempt_manifest(product, ports)
         ports.catalog.publish(product, job.job_id, ports.clock.now())
-    show_published_manifest(product.dataset_id, product.stage, ports)
+    show_published_manifest(product, ports)
     if not product.gate.passed:
         ports.catalog.close_job(job.job_id, JobState.FAILED, product.gate.error, ports.clock.now())
     elif product.stage is list(Stage)[-1]:
         ports.catalog.close_job(job.job_id, JobState.COMPLETED, None, ports.clock.now())
+
+
+def publish_all(products: Sequence[tuple[Attempt, StageProduct]], ports: Ports) -> dict[str, MetricFoundryError]:
+    """Let products of many datasets count; by dataset, what forbade it. Of one dataset all count, or none. Idempotent.
+
+    The jobs go on: whoever carries them ends them.
+    """
+    for _, product in products:
+        write_attempt_manifest(product, ports)
+    outcomes = ports.catalog.publish_all([(product, attempt.job.job_id) for attempt, product in products], ports.clock.now())
+    refused = {product.dataset_id: outcome for (_, product), outcome in zip(products, outcomes, strict=True) if outcome}
+    show_published_manifests([product for _, product in products if product.dataset_id not in refused], ports)
+    return refused
+
+
+def ending_after(job_id: str, error: ErrorRecord) -> Ending:
+    """How an error that is no verdict on the data ends a job."""
+    return Ending(job_id, JobState.CANCELED if error.code == "job.canceled" else JobState.FAILED, error)
 
 
 def take_through(attempt: Attempt, ports: Ports, progress: Progress) -> list[StageProduct]:
@@ -98,10 +142,22 @@ def give_up(run_id: str, dataset_id: str, error: ErrorRecord, ports: Ports) -> N
 
     Without effect when the run carries none, or it has ended.
     """
-    state = JobState.CANCELED if error.code == "job.canceled" else JobState.FAILED
     for job in ports.catalog.jobs_of_run(run_id):
         if job.dataset_id == dataset_id:
-            ports.catalog.close_job(job.job_id, state, error, ports.clock.now())
+            ending = ending_after(job.job_id, error)
+            ports.catalog.close_job(ending.job_id, ending.state, ending.error, ports.clock.now())
+
+
+def _judged(stage: Stage, attempt: Attempt, ports: Ports, progress: Progress, upstream: ProductHandle | None) -> StageProduct:
+    """Run one stage; a user's error inside it becomes a product with a failed gate."""
+    progress.report(stage, 0.0)
+    try:
+        product = _run(stage, attempt, ports, progress, upstream)
+    except UserError as error:
+        if error.code in _STOPS:
+            raise
+        product = _refused(stage, attempt, error.record)
+    return _require_balance(product)
 
 
 def _run(stage: Stage, attempt: Attempt, ports: Ports, progress: Progress, upstream: ProductHandle | None) -> StageProduct:

@@ -4,6 +4,7 @@ Which attempt counts is the catalog's word; deciding whether a product may be pu
 """
 
 import json
+from collections.abc import Sequence
 
 from metricfoundry_dagster.domain.layout import attempt_manifest_key, manifest_key
 from metricfoundry_dagster.domain.products import Root, Stage, StageProduct
@@ -29,15 +30,30 @@ def write_attempt_manifest(product: StageProduct, ports: Ports) -> None:
     ports.store.write_bytes(Root.ARTIFACTS, key, _encode(product))
 
 
-def show_published_manifest(dataset_id: str, stage: Stage, ports: Ports) -> None:
-    """Make `manifest/<stage>.json` say what the catalog says.
+def show_published_manifest(product: StageProduct, ports: Ports) -> None:
+    """Make `manifest/<stage>.json` say what the catalog says, which is `product` unless a newer attempt was quicker."""
+    _show(product, ports)
+    while (record := ports.catalog.stage(product.dataset_id, product.stage)) and record.attempt != product.attempt:
+        newer = read_product(product.dataset_id, product.stage, ports)
+        if newer is None:
+            return
+        product = newer
+        _show(product, ports)
 
-    Two writers may come here at once, and the slower may be the older one: so look again after writing.
-    """
-    shown: StageProduct | None = None
-    while (product := read_product(dataset_id, stage, ports)) is not None and product != shown:
-        ports.store.write_bytes(Root.ARTIFACTS, manifest_key(dataset_id, stage), _encode(product))
-        shown = product
+
+def show_published_manifests(products: Sequence[StageProduct], ports: Ports) -> None:
+    """`show_published_manifest` for many: what the catalog says is asked once."""
+    for product in products:
+        _show(product, ports)
+    # Two writers may come here at once, and the slower may be the older one: so look after writing.
+    attempts = ports.catalog.current_attempts({product.dataset_id for product in products})
+    for product in products:
+        if attempts.get(product.dataset_id) != product.attempt:
+            show_published_manifest(product, ports)
+
+
+def _show(product: StageProduct, ports: Ports) -> None:
+    ports.store.write_bytes(Root.ARTIFACTS, manifest_key(product.dataset_id, product.stage), _encode(product))
 
 
 def _encode(product: StageProduct) -> bytes:

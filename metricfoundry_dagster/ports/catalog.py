@@ -1,6 +1,6 @@
 """The catalog: the truth about datasets. Runs are Dagster's to know."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -10,6 +10,7 @@ from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError
 from metricfoundry_dagster.domain.jobs import Attempt, Job, JobState
 from metricfoundry_dagster.domain.products import Stage, StageProduct, TableProduct
 from metricfoundry_dagster.domain.served import Servable, Version
+from metricfoundry_dagster.ports.announcements import Announcements
 from metricfoundry_dagster.ports.object_store import ObjectInfo
 
 
@@ -25,6 +26,48 @@ class StageRecord:
     rows_out: int
     rows_rejected: int
     published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingJob:
+    """A created job that may be claimed. `batch_limit` is as in `Job`."""
+
+    job_id: str
+    dataset_id: str
+    size_bytes: int
+    created_at: datetime
+    batch_limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedRun:
+    """A run that carries jobs about which something is still to be said.
+
+    `claimed_at` is when its newest job was claimed; `has_begun` is False while all of them are still queued.
+    """
+
+    run_id: str
+    claimed_at: datetime | None
+    has_begun: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """A job that its run gives back: why, how many may go together the next time, and when at the earliest."""
+
+    job_id: str
+    error: ErrorRecord
+    batch_limit: int | None = None
+    held_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job is to end."""
+
+    job_id: str
+    state: JobState
+    error: ErrorRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +117,9 @@ class Datasets(Protocol):
     def dataset(self, dataset_id: str) -> Dataset:
         """One dataset. Raises NotFoundError `dataset.not_found`."""
 
+    def current_attempts(self, dataset_ids: Collection[str]) -> dict[str, int]:
+        """The newest attempt that was begun of each registered dataset, 0 before the first."""
+
     def datasets(self, which: DatasetFilter) -> list[tuple[Dataset, Job]]:
         """Datasets with the newest job of each."""
 
@@ -82,6 +128,40 @@ class Datasets(Protocol):
 
     def names_and_modes(self, slugs: Collection[str]) -> dict[str, tuple[str, Mode]]:
         """The given name and the mode of those datasources that are known, by slug; one look for all."""
+
+
+class Claims(Protocol):
+    """Who starts the run of a waiting job: whoever claims it, which nobody can do twice."""
+
+    def waiting_jobs(self, limit: int, now: datetime) -> list[WaitingJob]:
+        """Created jobs that are not held back, oldest first."""
+
+    def queued_runs(self) -> int:
+        """How many runs are waited for by queued jobs; those of one batch wait for one."""
+
+    def claim_jobs(self, batch_of: Mapping[str, str | None], now: datetime) -> list[Job]:
+        """Take jobs for submission, by id, each with its batch or None for a run of its own; they become queued.
+
+        Gives those that were still created, oldest first; somebody else has the others.
+        """
+
+    def reclaim_jobs(self, now: datetime, lost_after: timedelta) -> list[Job]:
+        """Take again, with their batch, queued jobs without a run that were claimed longer than `lost_after` ago.
+
+        Whoever claimed them may have died before or after submitting, so ask for their run first.
+        """
+
+    def claim_job(self, job_id: str, now: datetime) -> bool:
+        """Take one created job for submission; False when somebody else has it."""
+
+    def release_job(self, job_id: str) -> None:
+        """Give a queued job without a run back: created again."""
+
+    def attach_run(self, job_id: str, run_id: str) -> None:
+        """Note which run carries a queued job; without effect when it has begun."""
+
+    def attach_batch(self, batch_id: str, run_id: str) -> None:
+        """Note which run carries the queued jobs of a batch; without effect on those that another run carries."""
 
 
 class Jobs(Protocol):
@@ -96,23 +176,6 @@ class Jobs(Protocol):
     def request_job(self, dataset_id: str, now: datetime) -> Job:
         """A new job in state created. Raises ConflictError `job.not_retryable` while another has not ended."""
 
-    def claim_jobs(self, limit: int, now: datetime, lost_after: timedelta) -> list[tuple[Job, bool]]:
-        """Take up to `limit` created jobs, oldest first, for submission: they become queued.
-
-        Beside these, and not counted in the limit, it gives back queued jobs without a run that were claimed longer
-        than `lost_after` ago, with True: whoever claimed them may have died before submitting, so ask for their run
-        first.
-        """
-
-    def claim_job(self, job_id: str, now: datetime) -> bool:
-        """Take one created job for submission; False when somebody else has it."""
-
-    def release_job(self, job_id: str) -> None:
-        """Give a queued job without a run back: created again."""
-
-    def attach_run(self, job_id: str, run_id: str) -> None:
-        """Note which run carries a queued job; without effect when it has begun."""
-
     def open_job(self, dataset_id: str, run_id: str, job_id: str | None, parent_run_id: str | None, now: datetime) -> Attempt:
         """Begin, or go on with, the dataset's job that this run carries: it is processing, and has its attempt.
 
@@ -125,11 +188,22 @@ class Jobs(Protocol):
                 `job.canceled` when it was canceled.
         """
 
+    def open_jobs(
+        self, named: Sequence[tuple[str, str]], run_id: str, parent_run_id: str | None, now: datetime
+    ) -> list[Attempt | MetricFoundryError]:
+        """`open_job` for many datasets, each with the id of its waiting job, in one transaction.
+
+        What is wrong with one is given in its place. A job that has completed is not begun again: `job.not_retryable`.
+        """
+
     def report_progress(self, job_id: str, stage: Stage, percent: int) -> JobState:
         """Note how far a processing job is, never backwards; give its state, which may be canceled by now."""
 
     def close_job(self, job_id: str, state: JobState, error: ErrorRecord | None, now: datetime) -> bool:
         """End a job that has not ended; False, without effect, when it has."""
+
+    def close_jobs(self, endings: Sequence[Ending], now: datetime) -> None:
+        """End those of the jobs that have not ended, in one transaction."""
 
     def close_partial_job(self, job_id: str, now: datetime) -> bool:
         """End a job as completed whose run ended well after some of the stages: it keeps the progress that it reached.
@@ -140,11 +214,28 @@ class Jobs(Protocol):
     def replace_job(self, job_id: str, error: ErrorRecord, now: datetime) -> Job | None:
         """End a job that has not ended as failed, and put a new one in state created in its place: both or neither.
 
-        Gives the new one; None, without effect, when the job has ended. Raises NotFoundError `dataset.not_found`.
+        The new one goes alone, in no batch. Gives it; None, without effect, when the job has ended. Raises NotFoundError
+        `dataset.not_found`.
+        """
+
+    def give_back(self, jobs: Sequence[GivenBack], now: datetime) -> int:
+        """Let another run take up what a run that carried many jobs did not finish, in one transaction.
+
+        A queued job waits again, as created, and belongs to no run. One that was begun ends as failed with its error,
+        and a new one waits in its place. Those that have ended stay as they are. Gives how many wait now.
         """
 
     def jobs_of_run(self, run_id: str) -> list[Job]:
-        """The jobs that a run carries."""
+        """The jobs that a run carries, oldest first."""
+
+    def carried_runs(self) -> list[CarriedRun]:
+        """Runs that carry queued or processing jobs, or jobs of a batch of which Dagster was not told yet."""
+
+    def untold_jobs(self, run_id: str) -> list[Job]:
+        """Jobs of a batch that have ended, and of whose stages Dagster was not told yet, oldest first."""
+
+    def mark_told(self, job_ids: Sequence[str]) -> None:
+        """Note that Dagster was told of what became of these jobs."""
 
 
 class Publications(Protocol):
@@ -154,6 +245,12 @@ class Publications(Protocol):
         """Record the product if its attempt is still the dataset's current one: a compare-and-set.
 
         Idempotent for the same attempt. Raises FencedError `attempt.fenced`.
+        """
+
+    def publish_all(self, products: Sequence[tuple[StageProduct, str]], now: datetime) -> list[MetricFoundryError | None]:
+        """`publish` for many products, each with the id of its job, in one transaction.
+
+        Gives for each what forbade it, None when it is published. Of a dataset either all products count or none.
         """
 
     def stage(self, dataset_id: str, stage: Stage) -> StageRecord | None:
@@ -209,7 +306,7 @@ class Documents(Protocol):
         """The overrides that were kept last."""
 
 
-class Catalog(Arrivals, Datasets, Jobs, Publications, Versions, Documents, Protocol):
+class Catalog(Arrivals, Datasets, Claims, Jobs, Publications, Versions, Announcements, Documents, Protocol):
     """All of it. Every method is one transaction, and raises WorldError `catalog.unreachable` when there is no database."""
 
     def upgrade(self) -> None:

@@ -7,6 +7,9 @@ from metricfoundry_dagster.domain.jobs import Job
 
 #: The run tag that names the job which a run carries.
 JOB_ID_TAG = "metricfoundry/job_id"
+#: The run tag that names the batch which a run carries, and the one that says of how many datasets.
+BATCH_ID_TAG = "metricfoundry/batch_id"
+BATCH_DATASETS_TAG = "metricfoundry/batch_datasets"
 
 
 class RunState(StrEnum):

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -41,7 +40,7 @@ def test_the_job_waits_for_the_run_that_brought_the_source(ports: Ports, allowed
     """No sensor claims it in between."""
     key = random_dataset_id("people")
     adopt(ports, allowed, key, RemoteSource(str(write_source(tmp_path))), run_id="run-1")
-    assert ports.catalog.claim_jobs(9, ports.clock.now(), timedelta(0)) == []
+    assert ports.catalog.waiting_jobs(9, ports.clock.now()) == []
     assert ports.catalog.open_job(key, "run-1", None, None, ports.clock.now()).job.attempt == 1
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metricfoundry_dagster.domain.backoff import backoff_seconds
 from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, WorldError
-from metricfoundry_dagster.orchestration.failures import backoff_seconds, translated_to_dagster
+from metricfoundry_dagster.orchestration.failures import translated_to_dagster
 from metricfoundry_dagster.orchestration.process_settings import process_settings
 
 

@@ -10,7 +10,9 @@ import pytest
 
 from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.jobs import JobState
+from metricfoundry_dagster.orchestration.batch_job import batch_job
 from metricfoundry_dagster.orchestration.build import build_definitions
+from metricfoundry_dagster.orchestration.resources import ports_resource
 from metricfoundry_dagster.orchestration.sensors import drop_zone_sensor, lost_jobs_sensor
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.catalog import DatasetFilter
@@ -56,7 +58,7 @@ def tick(
     with dg.build_sensor_context(
         instance=instance, definitions=definitions, resources={"ports": ports}, cursor=cursors[-1]
     ) as context:
-        result = drop_zone_sensor(settings)(context)
+        result = drop_zone_sensor(settings, batch_job(ports_resource(lambda: ports)))(context)
         cursors.append(context.cursor)
     assert isinstance(result, dg.SensorResult)
     for request in result.dynamic_partitions_requests or []:

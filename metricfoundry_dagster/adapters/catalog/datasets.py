@@ -50,6 +50,16 @@ class SqlDatasets(DatabaseUser):
         with self._database.reading() as connection:
             return find_dataset(connection, dataset_id)
 
+    def current_attempts(self, dataset_ids: Collection[str]) -> dict[str, int]:
+        """The newest attempt that was begun of each registered dataset, 0 before the first."""
+        attempts: dict[str, int] = {}
+        wanted = select(datasets.c.dataset_id, datasets.c.current_attempt)
+        with self._database.reading() as connection:
+            for chunk in in_chunks(dataset_ids):
+                rows = connection.execute(wanted.where(datasets.c.dataset_id.in_(chunk)))
+                attempts.update((row.dataset_id, row.current_attempt) for row in rows)
+        return attempts
+
     def datasets(self, which: DatasetFilter) -> list[tuple[Dataset, Job]]:
         """Datasets with the newest job of each, newest dataset first."""
         sibling = jobs.alias()

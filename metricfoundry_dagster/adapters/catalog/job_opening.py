@@ -33,7 +33,7 @@ def open_job(
     if own is not None and own.state not in _WAITING:
         _refuse_canceled(own)
         if not own.attempt:  # given up while the run was still starting
-            raise _belongs_elsewhere(own)
+            raise belongs_elsewhere(own)
         return own
     waiting = own or _choose(connection, of_dataset, job_id=job_id, parent_run_id=parent_run_id, now=now)
     waiting_id = waiting.job_id if waiting else add_job(connection, dataset_id, now).job_id
@@ -50,9 +50,9 @@ def end_job(
     return connection.execute(update(jobs).where(jobs.c.job_id == job_id, jobs.c.state.in_(UNENDED)).values(change)).rowcount == 1
 
 
-def add_job(connection: Connection, dataset_id: str, now: datetime) -> Job:
+def add_job(connection: Connection, dataset_id: str, now: datetime, batch_limit: int | None = None) -> Job:
     """A new job in state created. The dataset must be locked, and have no job that has not ended."""
-    row = new_job_row(dataset_id, now)
+    row = new_job_row(dataset_id, now) | {"batch_limit": batch_limit}
     connection.execute(insert(jobs).values(row))
     return find_job(connection, str(row["job_id"]))
 
@@ -70,7 +70,7 @@ def _choose(
     if before is not None:
         _refuse_canceled(before)
     if named is not None and parents is None:
-        raise _belongs_elsewhere(named)
+        raise belongs_elsewhere(named)
     if parents is not None and not parents.state.ended:
         end_job(connection, parents.job_id, JobState.FAILED, _record("worker.died", f"run {parent_run_id} was taken over"), now)
         return None
@@ -80,7 +80,7 @@ def _choose(
         end_job(connection, unended.job_id, JobState.FAILED, _record("attempt.fenced", f"{_run(unended)} was overtaken"), now)
         return None
     if unended is not None and unended.run_id is not None:
-        raise _belongs_elsewhere(unended)  # it is about to begin, and would find its job taken
+        raise belongs_elsewhere(unended)  # it is about to begin, and would find its job taken
     return unended
 
 
@@ -98,7 +98,8 @@ def _refuse_canceled(job: Job) -> None:
         raise ConflictError("job.canceled", f"job {job.job_id} of {job.dataset_id} was canceled")
 
 
-def _belongs_elsewhere(job: Job) -> ConflictError:
+def belongs_elsewhere(job: Job) -> ConflictError:
+    """The error for a job that this run may not begin."""
     return ConflictError("job.not_retryable", f"job {job.job_id} is {job.state} and belongs to {_run(job)}")
 
 

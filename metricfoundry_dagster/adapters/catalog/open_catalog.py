@@ -1,6 +1,9 @@
 """Puts the catalog together from its parts."""
 
+from metricfoundry_dagster.adapters.catalog.announcements import SqlAnnouncements
 from metricfoundry_dagster.adapters.catalog.arrivals import SqlArrivals
+from metricfoundry_dagster.adapters.catalog.carried_jobs import SqlCarriedJobs
+from metricfoundry_dagster.adapters.catalog.claims import SqlClaims
 from metricfoundry_dagster.adapters.catalog.database import Database
 from metricfoundry_dagster.adapters.catalog.datasets import SqlDatasets
 from metricfoundry_dagster.adapters.catalog.documents import SqlDocuments
@@ -11,7 +14,9 @@ from metricfoundry_dagster.adapters.catalog.publications import SqlPublications
 from metricfoundry_dagster.adapters.catalog.versions import SqlVersions
 
 
-class SqlCatalog(SqlArrivals, SqlDatasets, SqlJobs, SqlPublications, SqlVersions, SqlDocuments):
+class SqlCatalog(
+    SqlArrivals, SqlDatasets, SqlClaims, SqlJobs, SqlCarriedJobs, SqlPublications, SqlVersions, SqlAnnouncements, SqlDocuments
+):
     """The whole catalog on one database. Call `upgrade` before anything else."""
 
     def upgrade(self) -> None:

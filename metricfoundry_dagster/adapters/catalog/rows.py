@@ -51,6 +51,8 @@ def job_of(row: Row[Any]) -> Job:
         created_at=row.created_at,
         ended_at=row.ended_at,
         claimed_at=row.claimed_at,
+        batch_id=row.batch_id,
+        batch_limit=row.batch_limit,
     )
 
 

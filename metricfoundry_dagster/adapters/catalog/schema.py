@@ -25,10 +25,11 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     text,
+    true,
 )
 
 #: The newest revision in `migrations/versions`.
-HEAD_REVISION = "0001"
+HEAD_REVISION = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -78,6 +79,8 @@ _JOB_ID = String(32)
 _RUN_ID = String(255)
 #: SQLite numbers rows by itself only in a column of exactly this type.
 _ROW_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+_UNTOLD = text("told = false")
+_IN_BATCH = text("batch_id IS NOT NULL")
 _UNENDED = text("state IN ('created', 'queued', 'processing')")
 
 arrivals = Table(
@@ -134,10 +137,20 @@ jobs = Table(
     Column("created_at", Moment, nullable=False),
     Column("claimed_at", Moment),
     Column("ended_at", Moment),
+    # The batch that it was claimed for; its run carries many jobs.
+    Column("batch_id", _JOB_ID),
+    # How many datasets a batch with this one may have; null for as many as the settings say.
+    Column("batch_limit", Integer),
+    # Nobody claims it before.
+    Column("held_until", Moment),
+    # False for a job of a batch until its materializations are in Dagster's event log.
+    Column("told", Boolean, nullable=False, server_default=true()),
     CheckConstraint("state IN ('created', 'queued', 'processing', 'completed', 'failed', 'canceled')", name="state"),
     CheckConstraint("progress_percent BETWEEN 0 AND 100", name="progress"),
     Index(None, "dataset_id", "number"),
     Index(None, "state", "number"),
+    Index("ix_jobs_untold", "number", sqlite_where=_UNTOLD, postgresql_where=_UNTOLD),
+    Index("ix_jobs_batch_id", "batch_id", sqlite_where=_IN_BATCH, postgresql_where=_IN_BATCH),
     # Whatever goes wrong elsewhere, a dataset never has two jobs that are under way.
     Index("uq_jobs_unended", "dataset_id", unique=True, sqlite_where=_UNENDED, postgresql_where=_UNENDED),
 )
@@ -194,6 +207,21 @@ served_versions = Table(
     Column("servable", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
     UniqueConstraint("datasource", "dataset_id", "attempt"),
+)
+
+announcements = Table(
+    "announcements",
+    metadata,
+    Column("datasource", _SLUG, primary_key=True),
+    Column("announcement_id", _JOB_ID, nullable=False),
+    Column("revision", Integer, nullable=False),
+    # Pairs of a dataset's id and an attempt's number, sorted.
+    Column("members", JSON, nullable=False),
+    Column("target_number", Integer),
+    Column("tasks", JSON, nullable=False),
+    # Compressed: a datasource may have thousands of segments.
+    Column("segments_before", Text),
+    Column("valid_until", Moment, nullable=False),
 )
 
 documents = Table(

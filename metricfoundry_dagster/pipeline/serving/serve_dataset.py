@@ -1,6 +1,8 @@
 """Serve the rows that hold, and reconcile: as many as are valid must be counted by the engine before the gate opens."""
 
-from metricfoundry_dagster.domain.errors import ErrorRecord, Place, UserError, WorldError
+from collections.abc import Sequence
+
+from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, Place, UserError, WorldError
 from metricfoundry_dagster.domain.findings import Finding, Severity
 from metricfoundry_dagster.domain.jobs import Attempt
 from metricfoundry_dagster.domain.products import Gate, Stage, StageProduct, TableProduct
@@ -28,17 +30,34 @@ def serve_dataset(attempt: Attempt, ports: Ports, progress: Progress, upstream: 
     validated = read_product(upstream.product.dataset_id, Stage.VALIDATED_FRAME, ports)
     if validated is None:
         raise UserError("stage.upstream_missing", f"{upstream.product.dataset_id} has no validated tables")
-    servable = servable_of(attempt, validated)
-    progress.report(_STAGE, 0.1, f"serving {validated.rows_out:,} rows as {servable.datasource}")
-    try:
-        serving = ports.engine.serve(servable)
-    except WorldError as error:
-        if error.code != _MISMATCH:
-            raise
-        return _product(attempt, validated, None, {}, error.record.message)
-    # No progress from here on: reporting may say that the job was canceled, but readers see the rows already.
-    counted = ports.engine.count_rows(serving)
-    return _product(attempt, validated, serving, counted, _difference(servable, counted))
+    # No progress after this: reporting may say that the job was canceled, but readers see the rows by then.
+    progress.report(_STAGE, 0.1, f"serving {validated.rows_out:,} rows as {attempt.dataset.datasource}")
+    [outcome] = serve_datasets([(attempt, validated)], ports)
+    if isinstance(outcome, MetricFoundryError):
+        raise outcome
+    return outcome
+
+
+def serve_datasets(validated: Sequence[tuple[Attempt, StageProduct]], ports: Ports) -> list[StageProduct | MetricFoundryError]:
+    """Serve the validated tables of many datasets at once; products, or what is wrong with one, in the order given.
+
+    Raises:
+        WorldError: the engine, the store or the catalog does not answer; doing it again changes nothing that is done.
+    """
+    servables = [servable_of(attempt, product) for attempt, product in validated]
+    outcomes = ports.engine.serve_all(servables)
+    servings = [outcome for outcome in outcomes if isinstance(outcome, Serving)]
+    counts = dict(zip((serving.servable.dataset_id for serving in servings), ports.engine.count_all(servings), strict=True))
+    products: list[StageProduct | MetricFoundryError] = []
+    for (attempt, product), servable, outcome in zip(validated, servables, outcomes, strict=True):
+        if isinstance(outcome, Serving):
+            counted = counts[servable.dataset_id]
+            products.append(_product(attempt, product, outcome, counted, _difference(servable, counted)))
+        elif outcome.code == _MISMATCH:
+            products.append(_product(attempt, product, None, {}, outcome.record.message))
+        else:
+            products.append(outcome)
+    return products
 
 
 def servable_of(attempt: Attempt, validated: StageProduct) -> Servable:

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from metricfoundry_dagster.domain.datasets import Dataset, Mode, NewDataset, dataset_id_of
 from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, Place
-from metricfoundry_dagster.domain.jobs import Attempt
+from metricfoundry_dagster.domain.jobs import Attempt, Job
 from metricfoundry_dagster.domain.products import Column, Gate, ProductFile, Root, Stage, StageProduct, TableProduct
 from metricfoundry_dagster.domain.served import Servable, ServedTable, Version
-from metricfoundry_dagster.ports.catalog import Catalog, Versions
+from metricfoundry_dagster.ports.catalog import Catalog, Claims, Versions
 from metricfoundry_dagster.ports.object_store import ObjectInfo
 
 NOON = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
@@ -80,6 +80,11 @@ def servable(
     )
     table = ServedTable(datasource, (Column("id", "id", "int64", nullable=False),), (file,), sequence)
     return Servable(datasource, mode, dataset_id, sequence, attempt, (table,))
+
+
+def claim(catalog: Claims, limit: int = 1, now: datetime = NOON, batch_id: str | None = None) -> list[Job]:
+    """Claim waiting jobs, the oldest first."""
+    return catalog.claim_jobs({waiting.job_id: batch_id for waiting in catalog.waiting_jobs(limit, now)}, now)
 
 
 def add_version(catalog: Versions, servable: Servable, now: datetime = NOON) -> tuple[Version, bool]:

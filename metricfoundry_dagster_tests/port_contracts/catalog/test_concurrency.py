@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from datetime import timedelta
 from functools import partial
 from itertools import chain
 from multiprocessing import get_context
@@ -20,6 +19,7 @@ from metricfoundry_dagster_tests.port_contracts.catalog.samples import (
     NOON,
     add_version,
     begun,
+    claim,
     dropped,
     new_dataset,
     product,
@@ -27,7 +27,6 @@ from metricfoundry_dagster_tests.port_contracts.catalog.samples import (
     servable,
 )
 
-LOST_AFTER = timedelta(minutes=5)
 Result = TypeVar("Result")
 
 
@@ -46,8 +45,8 @@ def in_processes(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
 def claim_all(catalog: Catalog) -> list[str]:
     """Claim three jobs at a time until there are none."""
     claimed: list[str] = []
-    while taken := catalog.claim_jobs(3, NOON, LOST_AFTER):
-        claimed += [job.job_id for job, _ in taken]
+    while catalog.waiting_jobs(1, NOON):
+        claimed += [job.job_id for job in claim(catalog, 3)]
     return claimed
 
 

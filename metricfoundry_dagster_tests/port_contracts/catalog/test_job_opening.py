@@ -9,7 +9,7 @@ from metricfoundry_dagster.domain.errors import ConflictError, NotFoundError
 from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.domain.products import Stage
 from metricfoundry_dagster.ports.catalog import Catalog
-from metricfoundry_dagster_tests.port_contracts.catalog.samples import LATER, NOON, begun, new_dataset, registered
+from metricfoundry_dagster_tests.port_contracts.catalog.samples import LATER, NOON, begun, claim, new_dataset, registered
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_run_by_hand_leaves_the_job_that_waits_for_another_run(catalog: Catalo
 def test_a_dataset_registered_by_a_run_has_a_job_for_that_run_alone(catalog: Catalog) -> None:
     """The sensor does not claim it, and another run does not take it."""
     [dataset] = catalog.register([new_dataset()], NOON, "run-1")
-    assert catalog.claim_jobs(9, LATER, timedelta(0)) == []
+    assert catalog.waiting_jobs(9, LATER) == catalog.reclaim_jobs(LATER, timedelta(0)) == []
     with pytest.raises(ConflictError, match=r"\[job\.not_retryable\]"):
         begun(catalog, dataset, "run-2")
     assert begun(catalog, dataset, "run-1").number == 1
@@ -195,6 +195,6 @@ def test_runs_of_two_datasets_do_not_meet(catalog: Catalog, dataset: Dataset) ->
 
 def test_a_lost_claim_whose_run_did_start_is_not_submitted_again(catalog: Catalog, dataset: Dataset, first: Job) -> None:
     """The claimer died between submitting and noting the run; the run itself says whose it is."""
-    catalog.claim_jobs(1, NOON, timedelta(0))
+    claim(catalog)
     begun(catalog, dataset, "run-1", job_id=first.job_id)
-    assert catalog.claim_jobs(1, LATER, timedelta(0)) == []
+    assert catalog.reclaim_jobs(LATER, timedelta(0)) == []

@@ -1,7 +1,4 @@
-"""Asking for jobs, claiming them, telling their progress and closing them."""
-
-from dataclasses import replace
-from datetime import timedelta
+"""Asking for jobs, telling their progress and closing them."""
 
 import pytest
 
@@ -9,9 +6,8 @@ from metricfoundry_dagster.domain.errors import ConflictError, NotFoundError
 from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.domain.products import Stage
 from metricfoundry_dagster.ports.catalog import Catalog
-from metricfoundry_dagster_tests.port_contracts.catalog.samples import ERROR, LATER, NOON, begun, new_dataset, registered
+from metricfoundry_dagster_tests.port_contracts.catalog.samples import ERROR, LATER, NOON, begun, claim, registered
 
-LOST_AFTER = timedelta(minutes=5)
 ENDED = [JobState.COMPLETED, JobState.FAILED, JobState.CANCELED]
 
 
@@ -29,7 +25,7 @@ def test_a_job_is_requested_once_the_one_before_has_ended(catalog: Catalog) -> N
 def test_no_job_is_requested_while_another_is_under_way(catalog: Catalog, state: JobState) -> None:
     dataset = registered(catalog)
     if state is JobState.QUEUED:
-        catalog.claim_jobs(1, NOON, LOST_AFTER)
+        claim(catalog)
     if state is JobState.PROCESSING:
         begun(catalog, dataset)
     with pytest.raises(ConflictError, match=rf"is {state} \[job\.not_retryable\]"):
@@ -46,87 +42,6 @@ def test_unknown_jobs_and_datasets_are_not_found(catalog: Catalog) -> None:
     with pytest.raises(NotFoundError, match=r"\[dataset\.not_found\]"):
         catalog.close_job("nothing", JobState.FAILED, None, NOON)
     assert catalog.jobs_of("sales--aaaaaaaaaaaaaaaa") == []
-
-
-def test_jobs_are_claimed_oldest_first_and_only_once(catalog: Catalog) -> None:
-    datasets = catalog.register([new_dataset(name) for name in "abc"], NOON)
-    first = catalog.claim_jobs(2, LATER, LOST_AFTER)
-    rest = catalog.claim_jobs(2, LATER, LOST_AFTER)
-    assert [job.dataset_id for job, _ in first + rest] == [dataset.dataset_id for dataset in datasets]
-    assert {(job.state, lost) for job, lost in first + rest} == {(JobState.QUEUED, False)}
-    assert catalog.claim_jobs(2, LATER, LOST_AFTER) == []
-
-
-def test_a_claim_that_came_to_nothing_is_given_again_marked_as_such(catalog: Catalog) -> None:
-    registered(catalog)
-    job = catalog.claim_jobs(1, NOON, LOST_AFTER)[0][0]
-    assert catalog.claim_jobs(1, NOON + LOST_AFTER, LOST_AFTER) == []
-    late = NOON + LOST_AFTER + timedelta(microseconds=1)
-    assert catalog.claim_jobs(1, late, LOST_AFTER) == [(replace(job, claimed_at=late), True)]
-    assert catalog.claim_jobs(1, late, LOST_AFTER) == []
-
-
-def test_lost_claims_are_given_beside_the_limit_of_new_ones(catalog: Catalog) -> None:
-    """A queue that is full must not keep a lost job from being looked after."""
-    catalog.register([new_dataset(name) for name in "abc"], NOON)
-    lost = catalog.claim_jobs(1, NOON, LOST_AFTER)[0][0]
-    late = NOON + 2 * LOST_AFTER
-    assert catalog.claim_jobs(0, late, LOST_AFTER) == [(replace(lost, claimed_at=late), True)]
-    later = late + 2 * LOST_AFTER
-    assert [was_lost for _, was_lost in catalog.claim_jobs(1, later, LOST_AFTER)] == [True, False]
-
-
-def test_a_claim_that_led_to_a_run_is_not_given_again(catalog: Catalog) -> None:
-    registered(catalog)
-    catalog.attach_run(catalog.claim_jobs(1, NOON, LOST_AFTER)[0][0].job_id, "run-1")
-    assert catalog.claim_jobs(1, NOON + timedelta(days=9), LOST_AFTER) == []
-
-
-@pytest.mark.parametrize("limit", [0, -1])
-def test_claiming_none_takes_none(catalog: Catalog, limit: int) -> None:
-    registered(catalog)
-    assert catalog.claim_jobs(limit, NOON, LOST_AFTER) == []
-    assert len(catalog.claim_jobs(1, NOON, LOST_AFTER)) == 1
-
-
-def test_one_job_is_claimed_by_one_only_and_can_be_given_back(catalog: Catalog) -> None:
-    job_id = catalog.jobs_of(registered(catalog).dataset_id)[0].job_id
-    assert [catalog.claim_job(job_id, NOON), catalog.claim_job(job_id, NOON)] == [True, False]
-    catalog.release_job(job_id)
-    assert catalog.job(job_id).state is JobState.CREATED
-    assert catalog.claim_job(job_id, NOON)
-
-
-def test_only_a_queued_job_without_a_run_can_be_given_back(catalog: Catalog) -> None:
-    dataset = registered(catalog)
-    job_id = catalog.jobs_of(dataset.dataset_id)[0].job_id
-    catalog.claim_job(job_id, NOON)
-    catalog.attach_run(job_id, "run-1")
-    catalog.release_job(job_id)
-    assert catalog.job(job_id).state is JobState.QUEUED
-    begun(catalog, dataset)
-    catalog.release_job(job_id)
-    assert catalog.job(job_id).state is JobState.PROCESSING
-
-
-def test_the_run_of_a_queued_job_is_noted_once(catalog: Catalog) -> None:
-    dataset = registered(catalog)
-    job_id = catalog.jobs_of(dataset.dataset_id)[0].job_id
-    catalog.claim_job(job_id, NOON)
-    catalog.attach_run(job_id, "run-1")
-    catalog.attach_run(job_id, "run-2")
-    assert catalog.job(job_id).run_id == "run-1"
-    begun(catalog, dataset, "run-1")
-    catalog.attach_run(job_id, "run-3")
-    assert [job.job_id for job in catalog.jobs_of_run("run-1")] == [job_id]
-    assert catalog.jobs_of_run("run-3") == []
-
-
-def test_a_run_can_carry_the_jobs_of_many_datasets(catalog: Catalog) -> None:
-    datasets = catalog.register([new_dataset(name) for name in "abc"], NOON)
-    for dataset in datasets:
-        begun(catalog, dataset, "batch")
-    assert [job.dataset_id for job in catalog.jobs_of_run("batch")] == [dataset.dataset_id for dataset in datasets]
 
 
 def test_progress_never_goes_back(catalog: Catalog) -> None:
@@ -186,7 +101,7 @@ def test_a_partial_job_is_completed_where_it_stands(catalog: Catalog) -> None:
 def test_a_waiting_job_can_be_canceled(catalog: Catalog) -> None:
     job = catalog.jobs_of(registered(catalog).dataset_id)[0]
     assert catalog.close_job(job.job_id, JobState.CANCELED, None, NOON)
-    assert catalog.claim_jobs(1, NOON, LOST_AFTER) == []
+    assert claim(catalog) == []
     assert not catalog.claim_job(job.job_id, NOON)
 
 
@@ -202,7 +117,7 @@ def test_a_job_is_replaced_at_once_by_one_that_waits(catalog: Catalog, opened: b
     lost = begun(catalog, dataset).job if opened else catalog.jobs_of(dataset.dataset_id)[0]
     successor = catalog.replace_job(lost.job_id, ERROR, LATER)
     assert successor is not None
-    assert (successor.state, successor.created_at) == (JobState.CREATED, LATER)
+    assert (successor.state, successor.created_at, successor.batch_limit) == (JobState.CREATED, LATER, 1)
     ended = catalog.job(lost.job_id)
     assert (ended.state, ended.error, ended.ended_at) == (JobState.FAILED, ERROR, LATER)
     assert catalog.jobs_of(dataset.dataset_id) == [successor, ended]
