@@ -10,6 +10,8 @@ import os
 import pkgutil
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import metricfoundry_dagster
@@ -41,17 +43,24 @@ class UsedParentError(Exception):
 
 
 def import_code() -> None:
-    """Import whatever a run will, and put the definitions together."""
+    """Import whatever a run will, and put the definitions together.
+
+    Raises:
+        Exception: whatever the definitions raise. Of the rest, what cannot be imported is left to the run that needs it.
+    """
     definitions = importlib.import_module(_DEFINITIONS)
     definitions.defs.get_repository_def().load_all_definitions()
-    for room in _ROOMS:
-        package = f"{metricfoundry_dagster.__name__}.{room}"
-        for module in pkgutil.walk_packages([str(_PACKAGE / room)], f"{package}."):
-            if "migrations" not in module.name:
-                importlib.import_module(module.name)
-    for name in _IMPORTED_LATE:
-        importlib.import_module(name)
+    for name in (*_modules_of_rooms(), *_IMPORTED_LATE):
+        with suppress(ImportError):
+            importlib.import_module(name)
     importlib.import_module(f"{metricfoundry_dagster.__name__}.pipeline.profiling.render_report").report_template()
+
+
+def _modules_of_rooms() -> Iterator[str]:
+    for room in _ROOMS:
+        for module in pkgutil.walk_packages([str(_PACKAGE / room)], f"{metricfoundry_dagster.__name__}.{room}."):
+            if "migrations" not in module.name:
+                yield module.name
 
 
 def resolve_job(origin: str) -> None:

@@ -140,6 +140,8 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
+            # Buries it, and keeps it from being dropped while it lives.
+            threading.Thread(target=self._parent.wait, name="warm parent", daemon=True).start()
 
     @property
     def _home(self) -> Path:
