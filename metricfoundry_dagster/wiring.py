@@ -3,12 +3,13 @@
 Imports lie inside the functions, so that loading the code location or printing a help text reaches for nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metricfoundry_dagster.domain.checks import Check
 from metricfoundry_dagster.domain.errors import SettingsError, UserError, WorldError
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import Root
@@ -25,7 +26,13 @@ from metricfoundry_dagster.settings import Settings, variable_of
 if TYPE_CHECKING:
     from metricfoundry_dagster.adapters.dagster_home import DagsterHome
     from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
+    from metricfoundry_dagster.adapters.druid_http import DruidAccess
+    from metricfoundry_dagster.adapters.druid_parts import DruidAddresses
     from metricfoundry_dagster.adapters.file_addresses import S3Options
+
+#: Connections to PostgreSQL that web server, code server, daemon and warm parent come to, and what a run adds.
+_CONNECTIONS, _CONNECTIONS_OF_RUN = 12, 3
+_DOCTORS_PATIENCE_SECONDS = 3.0
 
 
 def build_ports(settings: Settings, *, only_source_roots: bool = False) -> Ports:
@@ -132,6 +139,49 @@ def make_buckets(settings: Settings, others: Iterable[str]) -> dict[str, bool]:
     return {name: make_bucket(name, _s3_options(settings)) for name in dict.fromkeys(names)}
 
 
+def examine_databases(settings: Settings) -> Iterator[Check]:
+    """What `doctor` has to say of the catalog's database and of Dagster's; makes no table.
+
+    Raises:
+        SettingsError: `settings.invalid`.
+    """
+    from metricfoundry_dagster.adapters.catalog.engine import parse_address
+    from metricfoundry_dagster.adapters.examine_postgresql import examine_catalog, examine_dagster_storage
+
+    storage = _dagster_home(settings).storage  # first: it tells of an address that is none
+    catalog = parse_address(settings.database_url)
+    yield from examine_catalog(catalog, _CONNECTIONS + _CONNECTIONS_OF_RUN * settings.max_concurrent_runs)
+    if storage is not None:
+        is_elsewhere = (storage.host, storage.port) != (catalog.host, catalog.port)
+        yield from examine_dagster_storage(storage, is_elsewhere=is_elsewhere)
+
+
+def examine_buckets(settings: Settings) -> Iterator[Check]:
+    """What `doctor` has to say of those roots that lie on S3; what it writes there is gone afterwards."""
+    from metricfoundry_dagster.adapters.examine_s3 import examine_s3
+
+    roots = {root.value: getattr(settings, f"{root}_root") for root in Root}
+    on_s3 = {name: address for name, address in roots.items() if address.startswith("s3://")}
+    if on_s3:
+        yield from examine_s3(on_s3, _s3_options(settings))
+
+
+def examine_serving(settings: Settings) -> Iterator[Check]:
+    """What `doctor` has to say of Druid, where datasets are served there."""
+    from metricfoundry_dagster.adapters.examine_druid import examine_druid
+
+    if settings.druid_overlord_url is not None:
+        addresses, access = _druid_servers(settings, settings.druid_overlord_url)
+        yield from examine_druid(addresses, replace(access, patience_seconds=_DOCTORS_PATIENCE_SECONDS), build_store(settings))
+
+
+def find_warm_parent(settings: Settings) -> bool:
+    """Whether the process from which runs are forked is there."""
+    from metricfoundry_dagster.adapters.warm_process import is_warm
+
+    return is_warm(_dagster_home(settings).folder)
+
+
 def find_dagster(settings: Settings) -> tuple[str | None, bool]:
     """Where the web server of this home should be, None when nothing says so, and whether it answers there."""
     runs = _dagster_runs(settings)
@@ -169,18 +219,13 @@ def _build_engine(settings: Settings, catalog: Catalog, store: ObjectStore, cloc
 
 def _build_druid(settings: Settings, overlord_url: str, catalog: Catalog, store: ObjectStore, clock: Clock) -> ServingEngine:
     from metricfoundry_dagster.adapters.druid_engine import DruidEngine
-    from metricfoundry_dagster.adapters.druid_http import DruidAccess
-    from metricfoundry_dagster.adapters.druid_parts import DruidAddresses, DruidTimeouts, druid_parts
+    from metricfoundry_dagster.adapters.druid_parts import DruidTimeouts, druid_parts
 
-    secret = settings.druid_password
+    addresses, access = _druid_servers(settings, overlord_url)
     return DruidEngine(
         druid_parts(
-            DruidAddresses(
-                overlord_url=overlord_url,
-                broker_url=settings.druid_broker_url or overlord_url,
-                coordinator_url=settings.druid_coordinator_url or overlord_url,
-            ),
-            DruidAccess(settings.druid_username, secret.get_secret_value() if secret else None),
+            addresses,
+            access,
             DruidTimeouts(
                 task_seconds=settings.druid_task_timeout_seconds,
                 load_seconds=settings.druid_load_timeout_seconds,
@@ -191,6 +236,19 @@ def _build_druid(settings: Settings, overlord_url: str, catalog: Catalog, store:
             clock=clock,
         )
     )
+
+
+def _druid_servers(settings: Settings, overlord_url: str) -> "tuple[DruidAddresses, DruidAccess]":
+    from metricfoundry_dagster.adapters.druid_http import DruidAccess
+    from metricfoundry_dagster.adapters.druid_parts import DruidAddresses
+
+    addresses = DruidAddresses(
+        overlord_url=overlord_url,
+        broker_url=settings.druid_broker_url or overlord_url,
+        coordinator_url=settings.druid_coordinator_url or overlord_url,
+    )
+    secret = settings.druid_password
+    return addresses, DruidAccess(settings.druid_username, secret.get_secret_value() if secret else None)
 
 
 def _dagster_runs(settings: Settings) -> "DagsterRuns":

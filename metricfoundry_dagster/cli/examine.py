@@ -1,41 +1,30 @@
-"""The examinations of `doctor`, one function each. None of them changes anything that stays."""
+"""The examinations of `doctor`, in their order. None of them changes anything that stays.
+
+What is asked of servers is in the adapters; here is what concerns this machine and our own files.
+"""
 
 import secrets
 import shutil
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
 
-from metricfoundry_dagster.cli.exit_codes import WORLD, exit_code_of
-from metricfoundry_dagster.domain.errors import MetricFoundryError
+from metricfoundry_dagster.cli.examine_versions import examine_versions
+from metricfoundry_dagster.domain.checks import Check, failed
+from metricfoundry_dagster.domain.errors import MetricFoundryError, WorldError
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.pipeline.read_contract import read_contract
 from metricfoundry_dagster.settings import Settings, unknown_variables
-from metricfoundry_dagster.wiring import build_catalog, build_contracts, build_store, find_dagster
+from metricfoundry_dagster.wiring import (
+    build_contracts,
+    build_store,
+    examine_buckets,
+    examine_databases,
+    examine_serving,
+    find_dagster,
+    find_warm_parent,
+)
 
-_LIBRARIES = ("metricfoundry-dagster", "dagster", "polars", "duckdb", "pyarrow", "pandera", "sqlalchemy")
 _SCARCE_BYTES = 5 * 1024**3
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One verdict. A warning lets work go on; `next_step` is empty when there is nothing to do.
-
-    `exit_code` is that of the error behind a failure, else 0.
-    """
-
-    name: str
-    verdict: Literal["ok", "warning", "failed"]
-    detail: str
-    next_step: str = ""
-    exit_code: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
 
 
 def examine(settings: Settings) -> list[Check]:
@@ -44,8 +33,10 @@ def examine(settings: Settings) -> list[Check]:
         _versions,
         _variables,
         _space,
-        _catalog,
-        _roots,
+        _databases,
+        examine_buckets,
+        _other_roots,
+        examine_serving,
         _dagster,
         _contracts,
     )
@@ -53,8 +44,7 @@ def examine(settings: Settings) -> list[Check]:
 
 
 def _versions(_settings: Settings) -> Iterator[Check]:
-    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
-    yield Check("versions", "ok", f"python {sys.version.split()[0]}, {libraries}")
+    yield from examine_versions()
 
 
 def _variables(settings: Settings) -> Iterator[Check]:
@@ -80,40 +70,43 @@ def _existing(path: Path) -> Path:
     return next(parent for parent in (path, *path.parents) if parent.exists())
 
 
-def _catalog(settings: Settings) -> Iterator[Check]:
+def _databases(settings: Settings) -> Iterator[Check]:
     try:
-        revision = build_catalog(settings).check()
-    except MetricFoundryError as error:
-        yield _failed("catalog", error, "Check METRICFOUNDRY_DATABASE_URL, and that the database is up.")
-    else:
-        yield Check("catalog", "ok", f"schema revision {revision}")
+        yield from examine_databases(settings)
+    except MetricFoundryError as error:  # an address that is none, or a directory that cannot be made
+        yield failed("catalog", error, "Check METRICFOUNDRY_DATABASE_URL and METRICFOUNDRY_HOME.")
 
 
-def _roots(settings: Settings) -> Iterator[Check]:
+def _other_roots(settings: Settings) -> Iterator[Check]:
+    """Roots that are no buckets of S3: something small is written, read and removed."""
     store = build_store(settings)
     for root in Root:
+        address: str = getattr(settings, f"{root}_root")
+        if address.startswith("s3://"):
+            continue
         key, probe = f".doctor-{secrets.token_hex(8)}", b"written by doctor, to be removed at once"
         try:
             store.write_bytes(root, key, probe)
-            intact = store.read_bytes(root, key) == probe
+            if store.read_bytes(root, key) != probe:
+                raise WorldError("store.unreachable", f"what was written to {address} came back changed")
             store.delete(root, key)
         except MetricFoundryError as error:
             variable = f"METRICFOUNDRY_{root.upper()}_ROOT"
-            yield _failed(f"{root} root", error, f"Check {variable}, that it exists and may be written, and the S3 settings.")
+            yield failed(f"{root} root", error, f"Check {variable}, that it exists and may be written.")
         else:
-            address = getattr(settings, f"{root}_root") if intact else "what was written came back changed"
-            verdict = Check(f"{root} root", "ok", address)
-            yield (
-                verdict if intact else replace(verdict, verdict="failed", next_step="Check the store behind it.", exit_code=WORLD)
-            )
+            yield Check(f"{root} root", "ok", address)
 
 
 def _dagster(settings: Settings) -> Iterator[Check]:
     url, answers = find_dagster(settings)
     if answers:
         yield Check("dagster", "ok", f"answers at {url}")
+        if not settings.dagster_url and not find_warm_parent(settings):
+            step = "Nothing, if it is starting; else look at its log below METRICFOUNDRY_HOME."
+            yield Check("warm parent", "warning", "not there: the next run waits some seconds until it is", step)
     elif settings.dagster_url:
-        yield Check("dagster", "failed", f"does not answer at {url}", "Start it, or unset METRICFOUNDRY_DAGSTER_URL.", WORLD)
+        error = WorldError("dagster.unreachable", f"does not answer at {url}")
+        yield failed("dagster", error, "Start it, or unset METRICFOUNDRY_DAGSTER_URL.")
     elif url:
         yield Check("dagster", "warning", f"`up` runs, but does not answer at {url} yet", "Wait a moment, or look at its logs.")
     else:
@@ -129,9 +122,5 @@ def _contracts(settings: Settings) -> Iterator[Check]:
             read_contract(contracts.read(str(file)))
         except MetricFoundryError as error:
             broken += 1
-            yield _failed(f"contract {file.name}", error, error.record.hint)
+            yield failed(f"contract {file.name}", error, error.record.hint)
     yield Check("contracts", "ok", f"{len(files) - broken} can be read in {settings.contracts_dir}")
-
-
-def _failed(name: str, error: MetricFoundryError, next_step: str) -> Check:
-    return Check(name, "failed", f"{error.record.message} [{error.code}]", next_step, exit_code_of(error))
