@@ -66,13 +66,14 @@ def _examine_root(service: "_Service", name: str, address: str) -> Iterator[Chec
     missing: list[Check] = []
     for right, action, call in _calls(service, bucket, folder, key):
         refusal = service.ask(call)
-        # Without the right to put there is nothing to get; that it is missing is told apart from not being allowed to look.
-        if refusal is None or (refusal.code in {"NoSuchKey", "404"} and missing):
+        is_put = not any(check.name.endswith(": put") for check in missing)
+        # Without the right to put there is nothing to get: that it is not there says that we may look.
+        if refusal is None or (refusal.code == "NoSuchKey" and not is_put):
             continue
         otherwise = f"Give the key the right {action} on {address}."
         step = refusal.next_step(otherwise, variable)
         is_right = refusal.answered and refusal.code not in _NEXT_STEPS
-        detail = f"{address}: {refusal.code}" + (f"; {key} is left behind" if right == "delete" and not missing else "")
+        detail = f"{address}: {refusal.code}" + (f"; {key} is left behind" if right == "delete" and is_put else "")
         missing.append(Check(f"{name} root: {right}" if is_right else f"{name} root", "failed", detail, step))
         if not is_right:
             break
