@@ -33,8 +33,14 @@ demo: install ## UI, API and daemon with real data flowing through; links are pr
 up: install ## the same without the data: an empty, running MetricFoundry
 	@exec $(BIN)/metricfoundry up
 
+.PHONY: servers
+servers: install ## PostgreSQL, MinIO and Druid on this machine, without Docker; prints what to set, Ctrl-C stops them
+	@exec $(BIN)/python -m deploy.servers up $(SERVERS_ARGS)
+
 .PHONY: test
+# The servers are built before: that takes minutes, once, and a test is given five. What cannot be had is told, and its tests are skipped.
 test: $(DEV_STAMP) ## the whole test suite; skipped tests say why (PYTEST_ARGS="-k staging" for a part)
+	@$(BIN)/python -m deploy.servers build || true
 	@$(BIN)/python -m pytest -ra $(PYTEST_ARGS)
 
 .PHONY: check

@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(_folder: Path, names: tuple[str, ...]) -> None:
-    """Find or build what the servers need; say for each product whether it can be had."""
+    """Find or build what the servers need, and say what of it cannot be had."""
     if missing := build(names):
         raise ServerUnavailableError("\n".join(f"{name} cannot be had: {reason}" for name, reason in missing.items()))
 
@@ -58,6 +58,7 @@ def _up(folder: Path, names: tuple[str, ...]) -> None:
     """Run the servers until Ctrl-C, and print the settings that point MetricFoundry at them."""
     for number in _ENDING_SIGNALS:
         signal.signal(number, _interrupt)
+    _build(folder, names)
     began = time.monotonic()
     with owned_stack(folder) as stack:
         try:
@@ -75,6 +76,7 @@ def _up(folder: Path, names: tuple[str, ...]) -> None:
 
 def _start(folder: Path, names: tuple[str, ...]) -> None:
     """Start the servers and leave them running; `stop` ends them."""
+    _build(folder, names)
     with held(folder):
         stack = Stack(folder)
         stack.up(names)

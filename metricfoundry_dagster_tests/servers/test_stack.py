@@ -1,5 +1,6 @@
 """The servers do as tests and developers count on: they keep their data and addresses, and they go when they are to go."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -8,6 +9,7 @@ import pytest
 from deploy.servers.locations import bucket_names
 from deploy.servers.run_minio import s3_client
 from deploy.servers.run_postgresql import execute
+from deploy.servers.run_stack import temporary_stack
 from deploy.servers.stack import SERVERS, Stack
 from metricfoundry_dagster_tests.servers.session_stack import require
 
@@ -17,12 +19,19 @@ LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 TWO = ("postgresql", "minio")
 
 
-@pytest.fixture
-def two(stack: Stack) -> Stack:
-    """PostgreSQL and MinIO, running."""
+@pytest.fixture(scope="module")
+def stack_of_two() -> Iterator[Stack]:
+    """PostgreSQL and MinIO in a stack of this file's own."""
     require(*TWO)
-    stack.up(TWO)
-    return stack
+    with temporary_stack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def two(stack_of_two: Stack) -> Stack:
+    """The same, both running whatever the test before did to them."""
+    stack_of_two.up(TWO)
+    return stack_of_two
 
 
 def test_data_and_addresses_outlive_a_stop_and_a_start(two: Stack) -> None:
@@ -84,6 +93,7 @@ def test_everything_listens_on_the_loopback_interface_only(two: Stack) -> None:
     assert {address for name in TWO for address in _listening(two, name)} <= LOOPBACK
 
 
+@pytest.mark.timeout(900)  # Java starts seven times, which a busy machine takes its time for
 def test_druid_starts_survives_kills_and_goes_without_a_trace(stack: Stack) -> None:
     require("druid")
     stack.up(["druid"])
