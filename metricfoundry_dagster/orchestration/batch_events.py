@@ -35,22 +35,22 @@ from metricfoundry_dagster.ports.bundle import Ports
 
 
 @dataclass(frozen=True, slots=True)
-class BatchRun:
-    """The run that the events belong to, and its one step."""
+class EventsOfRun:
+    """The run that events belong to, and the step in it."""
 
     run_id: str
     job_name: str
     step_key: str
 
 
-def tell(group: Sequence[Taken], run: BatchRun, instance: dg.DagsterInstance, ports: Ports) -> None:
+def tell(group: Sequence[Taken], run: EventsOfRun, instance: dg.DagsterInstance, ports: Ports) -> None:
     """Write the events of a group of datasets, each with its partition, to the event log: all or none.
 
     Raises:
         WorldError: `dagster.unreachable`, or the store's when the first rows of a table cannot be read.
     """
     passed = [product for taken in group for product in taken.products if product.gate.passed]
-    entries = [_materialization(product, run, ports) for product in passed]
+    entries = [materialization_entry(product, run, ports) for product in passed]
 
     def following(storage_ids: Sequence[int | None]) -> list[EventLogEntry]:
         targets = {
@@ -59,19 +59,21 @@ def tell(group: Sequence[Taken], run: BatchRun, instance: dg.DagsterInstance, po
             if storage_id is not None
         }
         products = [product for taken in group for product in taken.products]
-        evaluations = [e for p in products for e in _evaluations(p, targets.get((p.dataset_id, p.stage)), run)]
+        evaluations = [e for p in products for e in evaluation_entries(p, targets.get((p.dataset_id, p.stage)), run)]
         return evaluations + [_planned(taken.stopped_at, taken.dataset_id, run) for taken in group if taken.stopped_at]
 
     write_events(entries, following, instance)
 
 
-def _materialization(product: StageProduct, run: BatchRun, ports: Ports) -> EventLogEntry:
+def materialization_entry(product: StageProduct, run: EventsOfRun, ports: Ports) -> EventLogEntry:
+    """The event that an asset's partition was made."""
     described = dg.AssetMaterialization(product.stage.value, partition=product.dataset_id, metadata=describe(product, ports))
     message = f"Materialized value {product.stage.value}."
     return _entry(DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(described), message, run)
 
 
-def _evaluations(product: StageProduct, target: _Target | None, run: BatchRun) -> Iterator[EventLogEntry]:
+def evaluation_entries(product: StageProduct, target: _Target | None, run: EventsOfRun) -> Iterator[EventLogEntry]:
+    """The verdict of the product's gate and its warning, if it has one. `target` is the materialization that they judge."""
     for result in check_results(product):
         evaluation = AssetCheckEvaluation(
             asset_key=dg.AssetKey(product.stage.value),
@@ -89,13 +91,13 @@ def _evaluations(product: StageProduct, target: _Target | None, run: BatchRun) -
         yield _entry(DagsterEventType.ASSET_CHECK_EVALUATION, evaluation, message, run)
 
 
-def _planned(stage: Stage, dataset_id: str, run: BatchRun) -> EventLogEntry:
+def _planned(stage: Stage, dataset_id: str, run: EventsOfRun) -> EventLogEntry:
     planned = AssetMaterializationPlannedData(dg.AssetKey(stage.value), partition=dataset_id)
     message = f"{dataset_id} stopped at {stage.value}."
     return _entry(DagsterEventType.ASSET_MATERIALIZATION_PLANNED, planned, message, run)
 
 
-def _entry(kind: DagsterEventType, data: EventSpecificData, message: str, run: BatchRun) -> EventLogEntry:
+def _entry(kind: DagsterEventType, data: EventSpecificData, message: str, run: EventsOfRun) -> EventLogEntry:
     event = DagsterEvent(
         event_type_value=kind.value,
         job_name=run.job_name,

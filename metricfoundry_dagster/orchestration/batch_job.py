@@ -10,7 +10,7 @@ from datetime import timedelta
 import dagster as dg
 
 from metricfoundry_dagster.actions.submit_waiting import RunToStart
-from metricfoundry_dagster.orchestration.batch_events import BatchRun, tell
+from metricfoundry_dagster.orchestration.batch_events import EventsOfRun, tell
 from metricfoundry_dagster.orchestration.process_settings import process_settings
 from metricfoundry_dagster.pipeline.batch_flow import BatchInterrupted, BatchPace, Taken, carry_batch, count_by_code
 from metricfoundry_dagster.ports.bundle import Ports
@@ -34,7 +34,7 @@ class BatchConfig(dg.Config):
 def take_through(context: dg.OpExecutionContext, config: BatchConfig, ports: dg.ResourceParam[Ports]) -> None:
     """Carry the batch, and fail at the end if a dataset did: its partition is shown as failed only in a failed run."""
     run = context.run
-    of_run = BatchRun(run.run_id, run.job_name, context.op_handle.name)
+    of_run = EventsOfRun(run.run_id, run.job_name, context.op_handle.name)
     ports.catalog.attach_batch(config.batch_id, run.run_id)
     try:
         done = carry_batch(
@@ -79,9 +79,9 @@ def batch_request(batch: RunToStart) -> dg.RunRequest:
     )
 
 
-def batch_run(run: dg.DagsterRun) -> BatchRun:
+def batch_run(run: dg.DagsterRun) -> EventsOfRun:
     """A batch's run, for whoever tells of it after its worker died."""
-    return BatchRun(run.run_id, run.job_name, _OP)
+    return EventsOfRun(run.run_id, run.job_name, _OP)
 
 
 def _pace() -> BatchPace:

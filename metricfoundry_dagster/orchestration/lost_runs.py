@@ -13,6 +13,7 @@ from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.orchestration.batch_events import tell
 from metricfoundry_dagster.orchestration.batch_job import batch_run
 from metricfoundry_dagster.orchestration.event_writer import partitions_told
+from metricfoundry_dagster.orchestration.late_events import tell_what_is_missing
 from metricfoundry_dagster.pipeline.batch_flow import what_was_made
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.runs import RunState
@@ -22,7 +23,7 @@ ENDED = {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED}
 
 
 def look_after(run_id: str, state: RunState, instance: dg.DagsterInstance, ports: Ports, log: logging.Logger) -> None:
-    """Close or give back the jobs of an ended run that have not ended; tell Dagster of what a batch did and could not say."""
+    """Close or give back the jobs of an ended run that have not ended; tell Dagster of what it did and could not say."""
     jobs = ports.catalog.jobs_of_run(run_id)
     if any(job.batch_id is not None for job in jobs):
         recovered = recover_batch(ports, run_id, jobs, state)
@@ -34,6 +35,7 @@ def look_after(run_id: str, state: RunState, instance: dg.DagsterInstance, ports
         recovery = None if job.state.ended else recover(ports, job, state)
         if recovery is not None:
             log.warning("%s: run %s ended without closing its job; %s", job.dataset_id, run_id, _fate(recovery))
+    _tell_what_is_missing(run_id, state, instance, ports)
 
 
 def _tell_late(run_id: str, instance: dg.DagsterInstance, ports: Ports) -> None:
@@ -44,6 +46,17 @@ def _tell_late(run_id: str, instance: dg.DagsterInstance, ports: Ports) -> None:
         told = partitions_told(run_id, instance)
         missing = [what_was_made(job, ports) for job in untold if job.dataset_id not in told]
         tell(missing, batch_run(run), instance, ports)
+    if untold:
+        ports.catalog.mark_told([job.job_id for job in untold])
+
+
+def _tell_what_is_missing(run_id: str, state: RunState, instance: dg.DagsterInstance, ports: Ports) -> None:
+    """A run of one dataset tells of itself; only one that did not come to its end may have left something unsaid."""
+    untold = ports.catalog.untold_jobs(run_id)
+    run = instance.get_run_by_id(run_id) if untold and state is not RunState.SUCCEEDED else None
+    if run is not None:
+        for job in untold:
+            tell_what_is_missing(job, run, instance, ports)
     if untold:
         ports.catalog.mark_told([job.job_id for job in untold])
 

@@ -229,10 +229,13 @@ class Jobs(Protocol):
         """The jobs that a run carries, oldest first."""
 
     def carried_runs(self) -> list[CarriedRun]:
-        """Runs that carry queued or processing jobs, or jobs of a batch of which Dagster was not told yet."""
+        """Runs that carry queued or processing jobs, or ended jobs of which Dagster may not have been told yet.
+
+        These are the jobs of batches, and the completed ones of runs of their own.
+        """
 
     def untold_jobs(self, run_id: str) -> list[Job]:
-        """Jobs of a batch that have ended, and of whose stages Dagster was not told yet, oldest first."""
+        """Jobs that have ended, and of whose stages Dagster may not have been told yet, oldest first."""
 
     def mark_told(self, job_ids: Sequence[str]) -> None:
         """Note that Dagster was told of what became of these jobs."""

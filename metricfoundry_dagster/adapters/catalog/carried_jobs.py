@@ -88,7 +88,7 @@ class SqlCarriedJobs(DatabaseUser):
             return [job_of(row) for row in connection.execute(wanted)]
 
     def carried_runs(self) -> list[CarriedRun]:
-        """Runs that carry queued or processing jobs, or jobs of a batch of which Dagster was not told yet."""
+        """Runs that carry queued or processing jobs, or ended jobs of which Dagster may not have been told yet."""
         begun = func.max(case((jobs.c.state == JobState.QUEUED, 0), else_=1))
         of_interest = or_(jobs.c.state.in_((JobState.QUEUED, JobState.PROCESSING)), _UNTOLD)
         wanted = select(jobs.c.run_id, func.max(jobs.c.claimed_at), begun).where(of_interest, jobs.c.run_id.is_not(None))
@@ -97,7 +97,7 @@ class SqlCarriedJobs(DatabaseUser):
             return [CarriedRun(run_id, claimed_at, bool(has_begun)) for run_id, claimed_at, has_begun in rows]
 
     def untold_jobs(self, run_id: str) -> list[Job]:
-        """Jobs of a batch that have ended, and of whose stages Dagster was not told yet, oldest first."""
+        """Jobs that have ended, and of whose stages Dagster may not have been told yet, oldest first."""
         wanted = select(jobs).where(jobs.c.run_id == run_id, _UNTOLD, jobs.c.state.not_in(UNENDED)).order_by(jobs.c.number)
         with self._database.reading() as connection:
             return [job_of(row) for row in connection.execute(wanted)]

@@ -43,10 +43,13 @@ def open_job(
 def end_job(
     connection: Connection, job_id: str, state: JobState, error: ErrorRecord | None, now: datetime, *, whole: bool = True
 ) -> bool:
-    """End a job that has not ended; False when it has, or is unknown. A completed one has 100 percent if it is `whole`."""
+    """End a job that has not ended; False when it has, or is unknown.
+
+    A completed one has 100 percent if it is `whole`, and Dagster counts as not told of it until its run has ended well.
+    """
     change = {"state": state, "ended_at": now, "error": error.to_json() if error else None}
     if state is JobState.COMPLETED and whole:
-        change["progress_percent"] = 100
+        change |= {"progress_percent": 100, "told": False}
     return connection.execute(update(jobs).where(jobs.c.job_id == job_id, jobs.c.state.in_(UNENDED)).values(change)).rowcount == 1
 
 

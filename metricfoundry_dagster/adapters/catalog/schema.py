@@ -143,7 +143,7 @@ jobs = Table(
     Column("batch_limit", Integer),
     # Nobody claims it before.
     Column("held_until", Moment),
-    # False for a job of a batch until its materializations are in Dagster's event log.
+    # False for a job of a batch, and for a completed one, until its materializations are in Dagster's event log for sure.
     Column("told", Boolean, nullable=False, server_default=true()),
     CheckConstraint("state IN ('created', 'queued', 'processing', 'completed', 'failed', 'canceled')", name="state"),
     CheckConstraint("progress_percent BETWEEN 0 AND 100", name="progress"),

@@ -123,7 +123,7 @@ def test_a_worker_whose_job_was_given_back_publishes_and_serves_nothing_more(cat
 
 
 def test_runs_are_listed_as_long_as_something_is_to_be_said_of_their_jobs(catalog: Catalog, datasets: list[Dataset]) -> None:
-    """Queued, then processing, then ended but not told; a run of one dataset tells of itself."""
+    """Queued, then processing, then ended but not told; a run of one dataset when it has completed its job."""
     alone = registered(catalog, "alone")
     assert catalog.carried_runs() == []
     catalog.attach_batch("batch-1", "run-1")
@@ -138,6 +138,8 @@ def test_runs_are_listed_as_long_as_something_is_to_be_said_of_their_jobs(catalo
     assert (catalog.untold_jobs("run-1"), catalog.carried_runs()) == ([], [])
     job_id = begun(catalog, alone, "run-2").job.job_id
     catalog.close_job(job_id, JobState.COMPLETED, None, NOON)
+    assert [run.run_id for run in catalog.carried_runs()] == ["run-2"]
+    catalog.mark_told([job.job_id for job in catalog.untold_jobs("run-2")])
     assert catalog.carried_runs() == []
 
 
