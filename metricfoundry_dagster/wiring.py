@@ -148,8 +148,11 @@ def examine_databases(settings: Settings) -> Iterator[Check]:
     from metricfoundry_dagster.adapters.catalog.engine import parse_address
     from metricfoundry_dagster.adapters.examine_postgresql import examine_catalog, examine_dagster_storage
 
-    storage = _dagster_home(settings).storage  # first: it tells of an address that is none
-    catalog = parse_address(settings.database_url)
+    try:
+        catalog = parse_address(settings.database_url)
+    except UserError as error:
+        raise SettingsError("settings.invalid", f"{variable_of('database_url')}: {error.record.message}") from None
+    storage = _dagster_home(settings).storage
     yield from examine_catalog(catalog, _CONNECTIONS + _CONNECTIONS_OF_RUN * settings.max_concurrent_runs)
     if storage is not None:
         is_elsewhere = (storage.host, storage.port) != (catalog.host, catalog.port)

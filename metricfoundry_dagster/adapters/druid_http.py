@@ -12,8 +12,12 @@ from typing import Any
 
 import requests
 import stamina
+from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
 
 from metricfoundry_dagster.domain.errors import WorldError
+
+# Where structlog happens to be installed stamina prints on standard output, which belongs to the documents of `--json`.
+set_on_retry_hooks([LoggingOnRetryHook])
 
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 30.0
