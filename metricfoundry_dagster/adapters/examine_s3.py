@@ -17,7 +17,7 @@ _PROBE = b"written by doctor, to be removed at once"
 _WARN_SECONDS, _REFUSED_SECONDS = 60, 15 * 60  # S3 refuses what is signed at a time further away than that
 _CREDENTIALS = "Check METRICFOUNDRY_S3_ACCESS_KEY_ID and METRICFOUNDRY_S3_SECRET_ACCESS_KEY."
 _NEXT_STEPS = {
-    "NoSuchBucket": "Make the bucket, or check the name in {variable}.",
+    "NoSuchBucket": "Make it with `metricfoundry prepare`, or check the name in {variable}.",
     "InvalidAccessKeyId": _CREDENTIALS,
     "SignatureDoesNotMatch": _CREDENTIALS,
     "NoCredentialsError": "Set METRICFOUNDRY_S3_ACCESS_KEY_ID and its secret, or give this machine a role.",

@@ -41,7 +41,8 @@ def test_a_bucket_with_all_rights_is_well_and_is_left_as_it_was(minio: Minio, ad
 def test_a_bucket_that_is_missing_is_told_once_and_the_others_are_looked_at(minio: Minio, address: str) -> None:
     found = checks({"uploads": "s3://no-such-bucket-at-all", "reports": address}, minio.options)
     assert (found["uploads root"].verdict, found["reports root"].verdict) == ("failed", "ok")
-    assert found["uploads root"].next_step == "Make the bucket, or check the name in METRICFOUNDRY_UPLOADS_ROOT."
+    assert found["uploads root"].next_step.startswith("Make it with `metricfoundry prepare`")
+    assert "METRICFOUNDRY_UPLOADS_ROOT" in found["uploads root"].next_step
     assert [name for name in found if name.startswith("uploads")] == ["uploads root"]
 
 
