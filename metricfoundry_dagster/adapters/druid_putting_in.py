@@ -125,6 +125,6 @@ def _miscounted(parts: DruidParts, wanted: Mapping[str, Mapping[str, int]]) -> s
 
 def _unknown_columns(parts: DruidParts, columns: Mapping[str, set[str]]) -> str | None:
     for name, wanted in columns.items():
-        if missing := wanted - parts.sql.columns(name):
+        if missing := wanted - parts.sql.known_columns(name):
             return f"SQL does not know {min(missing)!r} of {name} yet"
     return None

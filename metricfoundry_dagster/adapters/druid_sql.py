@@ -72,7 +72,7 @@ class DruidSql:
             counts.update((str(dataset_id), int(rows)) for dataset_id, rows in found)
         return counts
 
-    def columns(self, name: str) -> frozenset[str]:
+    def known_columns(self, name: str) -> frozenset[str]:
         """The columns that SQL knows of a table; none for one that it does not know."""
         wanted = 'SELECT "COLUMN_NAME" FROM INFORMATION_SCHEMA.COLUMNS WHERE "TABLE_SCHEMA" = \'druid\''
         found = self._own(f"{wanted} AND \"TABLE_NAME\" = '{require_name(name)}'")
