@@ -11,6 +11,8 @@ knows who called it. What Dagster makes of a product is decided in `orchestratio
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from datetime import timedelta
+from itertools import dropwhile, islice, takewhile
 
 from metricfoundry_dagster.domain.errors import (
     ConflictError,
@@ -22,7 +24,7 @@ from metricfoundry_dagster.domain.errors import (
     UserError,
 )
 from metricfoundry_dagster.domain.findings import Finding, Severity
-from metricfoundry_dagster.domain.jobs import Attempt, JobState
+from metricfoundry_dagster.domain.jobs import Attempt, Job, JobState
 from metricfoundry_dagster.domain.products import Gate, Stage, StageProduct
 from metricfoundry_dagster.pipeline.intake.take_in import take_in
 from metricfoundry_dagster.pipeline.manifests import (
@@ -37,7 +39,7 @@ from metricfoundry_dagster.pipeline.serving.serve_dataset import serve_dataset
 from metricfoundry_dagster.pipeline.staging.stage_dataset import stage_dataset
 from metricfoundry_dagster.pipeline.validation.validate_dataset import validate_dataset
 from metricfoundry_dagster.ports.bundle import Ports
-from metricfoundry_dagster.ports.catalog import Ending
+from metricfoundry_dagster.ports.catalog import Ending, GivenBack
 from metricfoundry_dagster.ports.progress import Progress
 
 _StageWithUpstream = Callable[[Attempt, Ports, Progress, ProductHandle], StageProduct]
@@ -49,6 +51,21 @@ _AFTER_INTAKE: dict[Stage, _StageWithUpstream] = {
 }
 #: Errors that say that this job must stop, not that the data is bad: they never become a gate's verdict.
 _STOPS = {"job.canceled", "stage.upstream_failed", "stage.upstream_missing"}
+#: Errors that say that a server is away, whatever the dataset is.
+_AWAY = {
+    "catalog.unreachable",
+    "dagster.unreachable",
+    "druid.busy",
+    "druid.not_loaded",
+    "druid.task_failed",
+    "druid.unreachable",
+    "serving.engine_failed",
+    "store.unreachable",
+}
+#: A dataset that found a server away so often in a row is left to a person: after an hour and a half, with the waits between.
+MAX_WORLD_FAILURES = 10
+_FIRST_HOLD = timedelta(seconds=15)
+_LONGEST_HOLD = timedelta(minutes=30)
 
 
 def run_stage(
@@ -140,12 +157,28 @@ def take_through(attempt: Attempt, ports: Ports, progress: Progress) -> list[Sta
 def give_up(run_id: str, dataset_id: str, error: ErrorRecord, ports: Ports) -> None:
     """Close the job that the run carries for a dataset, after an error that is no verdict on the data.
 
-    Without effect when the run carries none, or it has ended.
+    When a server is away, a new job takes the dataset up later, until that was tried often enough. Without effect when
+    the run carries none, or it has ended.
     """
+    now = ports.clock.now()
     for job in ports.catalog.jobs_of_run(run_id):
-        if job.dataset_id == dataset_id:
+        if job.dataset_id != dataset_id or job.state.ended:
+            continue
+        failures = _failures_before(job, ports)
+        if error.code in _AWAY and failures + 1 < MAX_WORLD_FAILURES:
+            hold = min(_LONGEST_HOLD, _FIRST_HOLD * 2**failures)
+            ports.catalog.give_back([GivenBack(job.job_id, error, batch_limit=job.batch_limit, held_until=now + hold)], now)
+        else:
             ending = ending_after(job.job_id, error)
-            ports.catalog.close_job(ending.job_id, ending.state, ending.error, ports.clock.now())
+            ports.catalog.close_job(ending.job_id, ending.state, ending.error, now)
+
+
+def _failures_before(job: Job, ports: Ports) -> int:
+    """How many jobs of the dataset in a row, up to this one, ended because a server was away."""
+    earlier = dropwhile(lambda other: other.job_id != job.job_id, ports.catalog.jobs_of(job.dataset_id))
+    return sum(
+        1 for _ in takewhile(lambda other: other.error is not None and other.error.code in _AWAY, islice(earlier, 1, None))
+    )
 
 
 def _judged(stage: Stage, attempt: Attempt, ports: Ports, progress: Progress, upstream: ProductHandle | None) -> StageProduct:

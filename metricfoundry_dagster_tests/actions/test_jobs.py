@@ -76,7 +76,14 @@ def test_a_dataset_whose_run_may_go_on_cannot_be_retried(world: World, registere
         retry(world.ports, world.runs, registered.dataset.dataset_id)
 
 
+def test_a_job_that_waits_is_begun_by_a_retry(world: World, registered: Registration) -> None:
+    """It may be held back for a server that is there again by now."""
+    job = retry(world.ports, world.runs, registered.dataset.dataset_id)
+    assert (job.job_id, job.state, job.run_id) == (registered.job.job_id, JobState.QUEUED, "run-1")
+
+
 def test_a_job_under_way_cannot_be_retried(world: World, registered: Registration) -> None:
+    world.ports.catalog.claim_job(registered.job.job_id, world.clock.now())
     with pytest.raises(ConflictError, match=r"job\.not_retryable"):
         retry(world.ports, world.runs, registered.dataset.dataset_id)
 

@@ -123,7 +123,8 @@ def test_a_waiting_job_is_canceled(command: Command, ports: Ports, folder: Path)
 
 
 def test_a_job_under_way_is_not_retried(command: Command, ports: Ports, folder: Path) -> None:
-    register(ports, write_source(folder, "later.csv", "a\n1\n"))
+    job = register(ports, write_source(folder, "later.csv", "a\n1\n"))
+    assert ports.catalog.claim_job(job.job_id, ports.clock.now())
     found = command("datasets", "retry", "later", "--json")
     assert (found.code, found.document["error"]["code"]) == (3, "job.not_retryable")
 

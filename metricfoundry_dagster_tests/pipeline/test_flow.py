@@ -1,16 +1,17 @@
 """The flow over real parts: order, gates, fences and crashes."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from metricfoundry_dagster.domain.datasets import Mode
-from metricfoundry_dagster.domain.errors import ConflictError, FencedError
+from metricfoundry_dagster.domain.errors import ConflictError, FencedError, WorldError
 from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.domain.layout import manifest_key
 from metricfoundry_dagster.domain.products import Root, Stage, StageProduct
-from metricfoundry_dagster.pipeline.flow import give_up, publish, run_stage
+from metricfoundry_dagster.pipeline.flow import MAX_WORLD_FAILURES, give_up, publish, run_stage
 from metricfoundry_dagster.pipeline.manifests import read_product
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster_tests.embedded import (
@@ -22,6 +23,8 @@ from metricfoundry_dagster_tests.embedded import (
     register,
     write_source,
 )
+
+_HOLDS = (15, 30, 60, 120, 240, 480, 960, 1_800)
 
 
 @pytest.fixture
@@ -164,6 +167,38 @@ def test_giving_up_closes_the_job_once(ports: Ports, tmp_path: Path) -> None:
     give_up(run_id, dataset_id, ConflictError("request.invalid", "later").record, ports)
     job = ports.catalog.job(attempt.job.job_id)
     assert (job.state, job.error and job.error.code) == (JobState.CANCELED, "job.canceled")
+
+
+def test_a_dataset_that_found_a_server_away_is_taken_up_later_until_that_was_tried_often(ports: Ports, tmp_path: Path) -> None:
+    """Each time after a longer wait; a person may begin the one that waits at once."""
+    job = register(ports, write_source(tmp_path))
+    away = WorldError("store.unreachable", "no answer").record
+    waits = []
+    for _ in range(MAX_WORLD_FAILURES):
+        attempt = open_job(ports, job)
+        give_up(str(attempt.job.run_id), job.dataset_id, away, ports)
+        given_up, newest = ports.catalog.job(attempt.job.job_id), ports.catalog.jobs_of(job.dataset_id)[0]
+        assert (given_up.state, given_up.error) == (JobState.FAILED, away)
+        if newest.job_id != given_up.job_id:
+            assert (newest.state, ports.catalog.waiting_jobs(1, ports.clock.now())) == (JobState.CREATED, [])
+            waits.append(_held_seconds(ports))
+        job = newest
+    assert job.state is JobState.FAILED
+    assert waits == [15, 30, 60, 120, 240, 480, 960, 1_800, 1_800]
+
+
+def _held_seconds(ports: Ports) -> int:
+    now = ports.clock.now()
+    return next(seconds for seconds in _HOLDS if ports.catalog.waiting_jobs(1, now + timedelta(seconds=seconds)))
+
+
+def test_an_error_that_is_the_datasets_own_is_not_tried_again(ports: Ports, tmp_path: Path) -> None:
+    """Neither a user's nor one of ours, nor an object that is missing."""
+    for number, code in enumerate(["request.invalid", "unexpected", "store.object_missing"]):
+        attempt = open_job(ports, register(ports, write_source(tmp_path, f"{number}.csv")))
+        give_up(str(attempt.job.run_id), attempt.dataset.dataset_id, WorldError(code, "no").record, ports)
+        [job] = ports.catalog.jobs_of(attempt.dataset.dataset_id)
+        assert job.state is JobState.FAILED
 
 
 def test_a_canceled_job_stops_inside_a_stage(ports: Ports, tmp_path: Path) -> None:
