@@ -25,7 +25,7 @@ from metricfoundry_dagster.settings import Settings, variable_of
 from metricfoundry_dagster.wiring import build_ports
 from metricfoundry_dagster_tests.embedded import embedded_settings
 
-_TIMEOUT_SECONDS = 120
+_TIMEOUT_SECONDS = 280
 
 
 class RunningInstance:
