@@ -15,13 +15,15 @@ from metricfoundry_dagster.domain.products import Stage, StageProduct
 from metricfoundry_dagster.orchestration.asset_checks import GATES
 from metricfoundry_dagster_tests.faults.history import DatasetHistory, History, PutIn, ServedRows
 
+_DRUID_AWAY = frozenset({"druid.busy", "druid.not_loaded", "druid.task_failed", "druid.unreachable", "serving.engine_failed"})
 #: Why a job may have ended because one of these was killed; a run worker may die with anything.
 EXCUSES: Mapping[str, frozenset[str]] = {
     "worker": frozenset({"worker.died", "batch.interrupted"}),
-    "minio": frozenset({"store.unreachable"}),
-    "postgresql": frozenset({"catalog.unreachable"}),
-    "coordinator": frozenset({"serving.engine_failed"}),
-    "indexer": frozenset({"serving.engine_failed"}),
+    # Druid keeps its segments there.
+    "minio": _DRUID_AWAY | {"store.unreachable"},
+    "postgresql": frozenset({"catalog.unreachable", "dagster.unreachable"}),
+    "coordinator": _DRUID_AWAY,
+    "indexer": _DRUID_AWAY,
 }
 #: Half-written files and sightings, together, that may be left for each kill. More means that something leaks.
 LITTER_PER_KILL = 20
