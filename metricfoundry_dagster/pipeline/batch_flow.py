@@ -136,8 +136,10 @@ class _Carrier:
                 group.append(Taken(dataset_id, job_id, error=outcome.record, is_begun=False))
         for attempt, taken in begun:
             self._take_to_profile(attempt, taken)
-        self._settle_unanswered()
+        if self._unanswered and len(self._unanswered) == len(begun):
+            raise self._unanswered[0][1]
         self._publish([(attempt, taken, taken.products) for attempt, taken in begun])
+        self._settle_unanswered()
         ready = [(attempt, taken) for attempt, taken in begun if taken.error is None]
         # Before anything is served, so that whoever looks after a dead worker sees who was about to be.
         self._close([taken for taken in group if taken.error is not None])
@@ -178,7 +180,7 @@ class _Carrier:
             raise error
 
     def _settle_unanswered(self) -> None:
-        """The world answered for another dataset, or for the group, so it was these alone."""
+        """The world answered for another dataset, or for all that was published, so it was these alone."""
         for taken, error in self._unanswered:
             taken.error = error.record
         self._unanswered.clear()
