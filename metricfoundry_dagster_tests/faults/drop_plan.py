@@ -14,6 +14,8 @@ _LARGE_EVERY = 12
 _REPLACED_EVERY = 25
 _LARGE_ROWS = (30_000, 80_000)
 _SMALL_ROWS = (5, 400)
+#: More than must wait together to share a run.
+_BURST = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,11 @@ class DropPlan:
         return not self._due
 
     def plan(self, files: int, now: float) -> None:
-        """Plan some more, as a burst at once or over some seconds."""
-        gap = 0.0 if self._rng.random() < 0.5 else self._rng.uniform(0.1, 0.5)
+        """Plan about as many more: a burst at once, of enough to make a batch, or some one by one."""
+        is_burst = self._rng.random() < 0.5
+        gap = 0.0 if is_burst else self._rng.uniform(0.2, 1.0)
         begin = max([now, *self._due])
-        self._due += [begin + gap * position for position in range(files)]
+        self._due += [begin + gap * position for position in range(max(files, _BURST) if is_burst else files)]
 
     def let_fall(self, now: float) -> None:
         """Drop what is due; what could not be dropped is due again."""

@@ -33,7 +33,7 @@ from metricfoundry_dagster_tests.faults.victims import Victim
 from metricfoundry_dagster_tests.running_instance import RunningInstance
 
 _ALL = 1_000_000
-_PAUSE_SECONDS = 0.2
+_PAUSE_SECONDS = 0.1
 #: How long one kill waits for a run to be in the middle of, and how long progress may take after it.
 _PATIENCE_SECONDS = 300.0
 
@@ -169,8 +169,8 @@ class Storm:
         return self._pass_until(is_the_middle)
 
     def _kill_one(self) -> None:
-        """Kill somewhere in the next second, bring back, and wait until something has been completed since."""
-        self._pass_for(self._rng.uniform(0.0, 1.0))
+        """Kill at once or somewhere in the next second, bring back, and wait until something has been completed since."""
+        self._pass_for(self._rng.choice([0.0, self._rng.uniform(0.0, 1.0)]))
         victim = self._draw()
         jobs = self._look()
         processing, completed = _processing(jobs), _completed(jobs)
