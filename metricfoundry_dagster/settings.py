@@ -20,6 +20,8 @@ from metricfoundry_dagster.domain.errors import SettingsError
 from metricfoundry_dagster.domain.limits import Limits
 
 PREFIX = "METRICFOUNDRY_"
+#: Variables with this prefix that are no settings of the program: where servers for development are built.
+OTHER_VARIABLES = frozenset({"METRICFOUNDRY_SERVERS_CACHE"})
 _LIMITS = Limits()
 
 Count = Annotated[int, Field(ge=1)]
@@ -205,7 +207,7 @@ def variable_of(name: str) -> str:
 
 def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]:
     """Variables that look like settings and are none: most often a typing error. Sorted by name."""
-    known = {variable_of(name) for name in Settings.model_fields}
+    known = {variable_of(name) for name in Settings.model_fields} | OTHER_VARIABLES
     names = os.environ if environment is None else environment
     return sorted(name for name in names if name.startswith(PREFIX) and name not in known)
 

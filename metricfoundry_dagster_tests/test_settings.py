@@ -133,3 +133,9 @@ def test_no_default_shows_this_machine() -> None:
     shown = " ".join(each.default for each in describe_settings())
     assert str(Path.cwd()) not in shown
     assert set(Settings.model_fields) == {each.name for each in describe_settings()}
+
+
+def test_the_place_where_servers_are_built_is_no_mistyped_setting() -> None:
+    assert unknown_variables({"METRICFOUNDRY_SERVERS_CACHE": "somewhere", "METRICFOUNDRY_SERVER_CACHE": ""}) == [
+        "METRICFOUNDRY_SERVER_CACHE"
+    ]

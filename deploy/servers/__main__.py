@@ -79,7 +79,11 @@ def _start(folder: Path, names: tuple[str, ...]) -> None:
     _build(folder, names)
     with held(folder):
         stack = Stack(folder)
-        stack.up(names)
+        try:
+            stack.up(names)
+        except BaseException:
+            stack.down()
+            raise
         _print_settings(stack)
 
 

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "metricfoundry_dagster"
 TESTS = ROOT / "metricfoundry_dagster_tests"
+SERVERS = ROOT / "deploy" / "servers"
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 

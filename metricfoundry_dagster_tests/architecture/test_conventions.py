@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from metricfoundry_dagster_tests.architecture.source_code import (
+    SERVERS,
     SOURCE,
     TESTS,
     called_name,
@@ -37,7 +38,7 @@ IGNORE = re.compile(r"# (?:noqa|type: ignore)\b.*$", re.MULTILINE)
 REASONED_IGNORE = re.compile(r"# (?:noqa: [A-Z]+[0-9]+(?:, [A-Z]+[0-9]+)*|type: ignore\[[a-z, -]+\]) +(?:--? |# )\S+ \S+.*")
 
 
-@pytest.mark.parametrize("path", python_files(SOURCE), ids=relative)
+@pytest.mark.parametrize("path", [*python_files(SOURCE), *python_files(SERVERS)], ids=relative)
 def test_every_module_opens_with_its_charter(path: Path) -> None:
     """The docstring says what the module is for: at least one whole sentence."""
     docstring = ast.get_docstring(parse(path)) or ""
@@ -48,19 +49,19 @@ def test_every_module_opens_with_its_charter(path: Path) -> None:
 
 def test_a_package_exports_nothing_in_its_init() -> None:
     """Each name has one import path, and importing a package does nothing."""
-    busy = [relative(p) for p in python_files(SOURCE) if p.name == "__init__.py" and _statements(p)]
+    busy = [relative(p) for p in (*python_files(SOURCE), *python_files(SERVERS)) if p.name == "__init__.py" and _statements(p)]
     assert busy == []
 
 
 def test_file_names_say_what_the_file_does() -> None:
-    empty = [relative(p) for p in python_files(SOURCE) + python_files(TESTS) if p.stem in EMPTY_NAMES]
+    empty = [relative(p) for p in (*python_files(SOURCE), *python_files(SERVERS), *python_files(TESTS)) if p.stem in EMPTY_NAMES]
     assert empty == []
 
 
 def test_every_ignore_names_its_rule_and_gives_a_reason() -> None:
     found = [
         f"{relative(path)}: {match[0]}"
-        for path in python_files(SOURCE) + python_files(TESTS)
+        for path in (*python_files(SOURCE), *python_files(SERVERS), *python_files(TESTS))
         for match in IGNORE.finditer(path.read_text("utf-8"))
         if path != Path(__file__) and not REASONED_IGNORE.fullmatch(match[0])
     ]
