@@ -5,7 +5,7 @@ every one of them, thousands of times. What Druid really does is tested on Druid
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -125,6 +125,7 @@ class MemoryDruid:
         schema, io = task["spec"]["dataSchema"], task["spec"]["ioConfig"]
         name, source = schema["dataSource"], io["inputSource"]
         left_out = 0
+        rows: dict[str, int] = {}
         if source["type"] == "druid":
             rows = self.rows(name)
             field_: Any = schema["transformSpec"]["filter"]["field"]

@@ -1,6 +1,6 @@
 """Whatever dies, sleeps or is refused while it serves in Druid: at the end readers see exactly what the catalog says.
 
-On a Druid in memory, so that every single call can be the one at which the process ends; see `test_druid_engine` for
+On a Druid in memory, so that every single call can be the one at which the process ends; see `test_dying_writers` for
 the same on Druid.
 """
 
@@ -20,7 +20,7 @@ from metricfoundry_dagster.adapters.druid_engine import DruidEngine
 from metricfoundry_dagster.adapters.druid_parts import DruidParts, DruidTimeouts
 from metricfoundry_dagster.adapters.fsspec_store import FsspecStore
 from metricfoundry_dagster.domain.datasets import Mode
-from metricfoundry_dagster.domain.errors import FencedError, MetricFoundryError, WorldError
+from metricfoundry_dagster.domain.errors import MetricFoundryError
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.domain.served import Servable
 from metricfoundry_dagster_tests.fakes.fixed_clock import FixedClock
@@ -202,13 +202,17 @@ def test_a_writer_who_sleeps_while_others_take_over_changes_nothing_any_more(new
         asleep, awake = threading.Event(), threading.Event()
         calls = iter(range(1, 1_000_000))
 
-        def hook(_: str, asleep: threading.Event = asleep, awake: threading.Event = awake, calls: Any = calls, number: int = number) -> None:
+        def hook(
+            _: str, asleep: threading.Event = asleep, awake: threading.Event = awake, calls: Any = calls, number: int = number
+        ) -> None:
             if next(calls) == number:
                 asleep.set()
                 awake.wait(60)
 
         ended: list[object] = []
-        sleeper = threading.Thread(target=_work_to_the_end, args=(lambda engine, world=world: work(world, engine), world.engine(hook), ended))
+        sleeper = threading.Thread(
+            target=_work_to_the_end, args=(lambda engine, world=world: work(world, engine), world.engine(hook), ended)
+        )
         sleeper.start()
         while not asleep.wait(0.01) and sleeper.is_alive():
             pass
