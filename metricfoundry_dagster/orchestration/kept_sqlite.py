@@ -10,13 +10,13 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
 import sqlalchemy as sa
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.event_log.base import EventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.base import RunStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.base import ScheduleStorage
@@ -27,53 +27,98 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from metricfoundry_dagster.orchestration.remembered_partitions import RemembersPartitions
 
 
+class _Engine:
+    """An engine that can be pointed at another file of the same kind, and then knows its compiled statements."""
+
+    def __init__(self) -> None:
+        self._path = ""
+        self.engine = sa.create_engine("sqlite://", creator=self._connect, poolclass=sa.QueuePool)
+
+    def point_at(self, path: str) -> sa.Engine:
+        """Open this file from now on."""
+        self._path = path
+        return self.engine
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=SQLITE_BUSY_TIMEOUT_SECONDS, check_same_thread=False)
+        # A power cut may take the last events with it, and the run of which they tell too; a kill loses nothing.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+
+class _Engines:
+    """The open engines of one storage. Those that it closes are taken up by the next storage of the process."""
+
+    _at_rest: ClassVar[dict[str, _Engine]] = {}
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[str, _Engine]] = {}
+
+    def open(self, kind: str, address: str) -> sa.Engine:
+        """The engine for the file at this address."""
+        if address not in self._open:
+            engine = self._at_rest.pop(kind, None) or _Engine()
+            engine.point_at(address.removeprefix("sqlite:///"))
+            self._open[address] = kind, engine
+        return self._open[address][1].engine
+
+    def __contains__(self, address: str) -> bool:
+        return address in self._open
+
+    def close(self) -> None:
+        """Close all connections."""
+        for kind, engine in self._open.values():
+            engine.engine.dispose()
+            self._at_rest[kind] = engine
+        self._open = {}
+
+
 class KeptSqliteRunStorage(SqliteRunStorage):
     """Dagster's runs in SQLite, over one engine that keeps its connections."""
 
     def __init__(self, conn_string: str) -> None:
         super().__init__(conn_string)
-        self._engine = _open_engine(conn_string)
+        self._engines = _Engines()
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
         """A transaction."""
-        with self._engine.begin() as connection:
+        with self._engines.open("runs", self._conn_string).begin() as connection:
             yield connection
 
     def dispose(self) -> None:
         """Close the connections."""
-        self._engine.dispose()
+        self._engines.close()
 
 
 class KeptSqliteEventLogStorage(RemembersPartitions, SqliteEventLogStorage):
     """Dagster's events in SQLite, over one engine for the run's file and one for the index."""
 
     def __init__(self, base_dir: str) -> None:
-        self._engines: dict[str, sa.Engine] = {}
+        self._engines = _Engines()
         super().__init__(base_dir)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[sa.Connection]:
         with self._db_lock:
-            engine = self._engines.get(shard)
-            if engine is None:
-                engine = self._engines[shard] = self._open(shard)
+            address = self.conn_string_for_shard(shard)
+            is_new = address not in self._engines
+            engine = self._engines.open("index" if shard == INDEX_SHARD_NAME else "run", address)
+            if is_new:
+                self._make_missing_tables(engine)
             with engine.begin() as connection:
                 yield connection
 
-    def _open(self, shard: str) -> sa.Engine:
-        engine = _open_engine(self.conn_string_for_shard(shard))
+    def _make_missing_tables(self, engine: sa.Engine) -> None:
         with engine.connect() as connection:
             is_made = sa.inspect(connection).has_table("alembic_version")
         if not is_made:
             self._initdb(engine)
-        return engine
 
     def dispose(self) -> None:
         """Close the connections."""
         super().dispose()
-        for engine in self._engines.values():
-            engine.dispose()
+        self._engines.close()
 
 
 class KeptSqliteStorage(DagsterStorage[dg.DagsterInstance], ConfigurableClass):
@@ -116,14 +161,3 @@ class KeptSqliteStorage(DagsterStorage[dg.DagsterInstance], ConfigurableClass):
     def schedule_storage(self) -> ScheduleStorage[dg.DagsterInstance]:
         """What a run has no use for, but an instance must have."""
         return self._schedule_storage
-
-
-def _open_engine(address: str) -> sa.Engine:
-    engine = sa.create_engine(address, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
-    sa.event.listen(engine, "connect", _spare_the_disk)
-    return engine
-
-
-def _spare_the_disk(connection: sqlite3.Connection, _record: object) -> None:
-    """A power cut may take the last events with it, and the run of which they tell too; a kill loses nothing."""
-    connection.execute("PRAGMA synchronous = NORMAL")

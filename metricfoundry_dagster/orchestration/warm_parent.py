@@ -1,4 +1,4 @@
-"""The warm parent: imports the code once and forks a run worker for each request: `python -m … DAGSTER_HOME [--stay]`.
+"""The warm parent: imports the code, rehearses a run, forks a worker for each request: `python -m … DAGSTER_HOME [--stay]`.
 
 There is one per DAGSTER_HOME and host. A worker shares whatever its parent holds, so the parent holds nothing that must
 not be shared: no connection, no thread, no library that has been used. It makes sure of that before each fork.
@@ -66,12 +66,14 @@ class WarmParent:
         self._server_id: str | None = None
         self._woken, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
-    def import_everything(self) -> None:
-        """Import the code; from here on its memory is never written to again, so that children share it."""
+    def warm_up(self) -> None:
+        """Import the code and rehearse; from here on its memory is never written to again, so that children share it."""
+        from metricfoundry_dagster.orchestration.rehearse_run import rehearse_run
         from metricfoundry_dagster.orchestration.worker_instance import read_worker_reference
 
         gc.disable()
         import_code()
+        rehearse_run()
         self._reference = read_worker_reference(self._home)
         gc.collect()
         gc.freeze()
@@ -192,7 +194,7 @@ def main(arguments: list[str]) -> int:
         return 0
     _name_process(PARENT_NAME)
     parent = WarmParent(home, held, stay=_STAY in arguments)
-    parent.import_everything()
+    parent.warm_up()
     _say("ready")
     parent.serve()
     return 0
