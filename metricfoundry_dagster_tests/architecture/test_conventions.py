@@ -22,7 +22,7 @@ EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "manag
 #: Who may touch the environment besides `settings.py`, and why.
 ENVIRONMENT_READERS = dict.fromkeys(
     (
-        "metricfoundry_dagster/adapters/dagster_home.py",
+        "metricfoundry_dagster/adapters/dagster_storage.py",
         "metricfoundry_dagster/adapters/run_processes.py",
         "metricfoundry_dagster/cli/supervise.py",
         "metricfoundry_dagster/orchestration/warm_parent.py",
