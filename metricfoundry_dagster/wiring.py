@@ -191,18 +191,16 @@ def find_dagster(settings: Settings) -> tuple[str | None, bool]:
     return runs.url, runs.is_answering()
 
 
-def prepare_dagster(settings: Settings) -> tuple[Path, Path]:
-    """Make DAGSTER_HOME and Dagster's storage; give the folder, and the `workspace.yaml` that goes with it.
+def prepare_dagster(settings: Settings) -> Path:
+    """Make DAGSTER_HOME and Dagster's storage; give the folder.
 
     Raises:
         SettingsError: `settings.invalid`.
         WorldError: `dagster.unreachable` when the storage cannot be made.
     """
-    from metricfoundry_dagster.adapters.dagster_home import deployment_file
-
     home = _dagster_home(settings)
     home.prepare()
-    return home.folder, deployment_file("workspace.yaml")
+    return home.folder
 
 
 def dagster_environment(settings: Settings) -> dict[str, str]:

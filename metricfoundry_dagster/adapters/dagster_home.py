@@ -60,6 +60,6 @@ class DagsterHome:
 
 
 def deployment_file(name: str) -> Path:
-    """Where `dagster.yaml`, `deploy/dagster.yaml` or `workspace.yaml` is: in the package, or at the top of a checkout."""
+    """Where `dagster.yaml` or `deploy/dagster.yaml` is: in the package, or at the top of a checkout."""
     packaged = _PACKAGE / "deployment" / name
     return packaged if packaged.exists() else _PACKAGE.parent / name

@@ -19,7 +19,7 @@ def prepare(
     settings = load_settings()
     buckets = make_buckets(settings, bucket or ())
     revision = build_catalog(settings).check()
-    folder, _ = prepare_dagster(settings)
+    folder = prepare_dagster(settings)
     if as_json:
         made = [{"name": name, "made": is_new} for name, is_new in buckets.items()]
         print_json({"status": "ok", "buckets": made, "catalog_revision": revision, "dagster_home": str(folder)})

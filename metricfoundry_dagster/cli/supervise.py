@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import TextIO
 import psutil
 import requests
 
+from metricfoundry_dagster.cli.code_server import CodeServer
 from metricfoundry_dagster.domain.errors import ConflictError, WorldError
 from metricfoundry_dagster.settings import Settings
 from metricfoundry_dagster.wiring import dagster_environment, prepare_dagster
@@ -34,6 +35,8 @@ _KILL_TIMEOUT_SECONDS = 30
 _MAX_RESTARTS = 10
 #: Whoever lived this long was up; only ends that follow each other more quickly are a sign that it cannot come up.
 _UP_SECONDS = 30.0
+_CODE_SERVER = "code_server"
+_LOOK_AT_CODE_SECONDS = 3.0
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -50,7 +53,7 @@ class _Part:
 
 
 class Supervisor:
-    """The web server and the daemon of one home directory. Use it through `supervised`."""
+    """The code server, the web server and the daemon of one home directory. Use it through `supervised`."""
 
     def __init__(self, settings: Settings, port: int) -> None:
         self.url = f"http://{'127.0.0.1' if settings.host.is_unspecified else settings.host}:{port}"
@@ -61,9 +64,12 @@ class Supervisor:
         self._record = settings.home / "up.json"
         self._parts: list[_Part] = []
         self._environment: dict[str, str] = {}
+        self._workspace: list[str] = []
+        self._code = CodeServer(settings.home)
+        self._code_looked_at = 0.0
 
     def start(self) -> None:
-        """Start both, after clearing away what a killed instance of this home left behind.
+        """Start what the others need, after clearing away what a killed instance of this home left behind.
 
         Raises:
             ConflictError: `instance.running` when another instance uses the home, `instance.port_in_use`.
@@ -71,43 +77,34 @@ class Supervisor:
         self._lock = self._lock_home()
         self._clear_away_earlier()
         _require_free_port(str(self._settings.host), self._port)
-        dagster_home, workspace_path = prepare_dagster(self._settings)
-        workspace = ["-w", str(workspace_path)]
-        webserver = ["-m", "dagster_webserver", "-h", str(self._settings.host), "-p", str(self._port), *workspace]
+        dagster_home = prepare_dagster(self._settings)
+        self._workspace = ["-w", str(self._code.make_room())]
         self._environment = {
             **os.environ,
             **dagster_environment(self._settings),
             _TOKEN_VARIABLE: self._token,
         }
-        self._parts = [
-            _Part("webserver", [sys.executable, *webserver]),
-            _Part("daemon", [sys.executable, "-m", "dagster._daemon", "run", *workspace]),
-        ]
         own = psutil.Process()
         document = {"pid": own.pid, "started": own.create_time(), "token": self._token, "url": self.url}
         unfinished = self._record.with_suffix(".part")
         unfinished.write_text(json.dumps(document))
         unfinished.replace(self._record)
-        for part in self._parts:
-            self._spawn(part)
+        self._add(_Part(_CODE_SERVER, self._code.command))
         # Once, so that the first run finds it; after that the launcher looks after it.
         warm_parent = ["-m", "metricfoundry_dagster.orchestration.warm_parent", str(dagster_home), "--stay"]
         self._spawn(_Part("warm_parent", [sys.executable, *warm_parent]))
 
     def wait_until_ready(self) -> None:
-        """Return once the web server answers.
+        """Start the web server and the daemon once the code is there, and return when the web server answers.
 
         Raises:
-            WorldError: `dagster.unreachable` when it does not in three minutes.
+            WorldError: `dagster.unreachable` when either does not in three minutes.
         """
-        deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
-        while time.monotonic() < deadline:
-            self.keep_alive()
-            with suppress(requests.RequestException):
-                if requests.get(f"{self.url}/server_info", timeout=2).ok:
-                    return
-            time.sleep(0.2)
-        raise WorldError("dagster.unreachable", f"Dagster did not come up at {self.url}; see {self._log('webserver')}")
+        self._wait_until(self._code.is_listening, _CODE_SERVER)
+        webserver = ["-m", "dagster_webserver", "-h", str(self._settings.host), "-p", str(self._port), *self._workspace]
+        self._add(_Part("webserver", [sys.executable, *webserver]))
+        self._add(_Part("daemon", [sys.executable, "-m", "dagster._daemon", "run", *self._workspace]))
+        self._wait_until(self._answers, "webserver")
 
     def keep_alive(self) -> None:
         """Start again what has ended. Call it every second or so.
@@ -115,6 +112,7 @@ class Supervisor:
         Raises:
             WorldError: `dagster.unreachable` when a part ends again and again, each time before it was up.
         """
+        self._look_after_code()
         for part in self._parts:
             if part.process is not None and part.process.poll() is not None:
                 was_up = time.monotonic() - part.started_at > _UP_SECONDS
@@ -139,7 +137,35 @@ class Supervisor:
             if part.process is not None:
                 part.process.wait()
         self._record.unlink(missing_ok=True)
+        self._code.clear_away()
         self._lock.close()
+
+    def _wait_until(self, holds: Callable[[], bool], name: str) -> None:
+        deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            self.keep_alive()
+            if holds():
+                return
+            time.sleep(0.1)
+        raise WorldError("dagster.unreachable", f"Dagster did not come up at {self.url}; see {self._log(name)}")
+
+    def _answers(self) -> bool:
+        with suppress(requests.RequestException):
+            return requests.get(f"{self.url}/server_info", timeout=2).ok
+        return False
+
+    def _look_after_code(self) -> None:
+        """Kill a code server that has lost its code, so that it is started again."""
+        code = self._parts[0]
+        if time.monotonic() - self._code_looked_at > _LOOK_AT_CODE_SECONDS and code.process is not None:
+            self._code_looked_at = time.monotonic()
+            if self._code.has_lost_its_code(code.process.pid):
+                code.process.kill()
+                code.process.wait()
+
+    def _add(self, part: _Part) -> None:
+        self._parts.append(part)
+        self._spawn(part)
 
     def _spawn(self, part: _Part) -> None:
         log_path = self._log(part.name)
