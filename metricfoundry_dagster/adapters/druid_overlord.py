@@ -4,6 +4,7 @@ Druid takes an id once, for ever, whatever the task: so an id that may still be 
 used up, and whoever wakes up then finds a task that is not his own.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from metricfoundry_dagster.pipeline.serving.druid_task import ParallelTask
 _TASKS = "/druid/indexer/v1"
 _ALREADY_THERE = "entryAlreadyExists"
 _NOOP = "noop"
+_JAVA_CLASS = re.compile(r"^(?:[a-z]\w*\.)+\w+: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class DruidOverlord:
         code = status.get("statusCode")
         if code not in {"RUNNING", "SUCCESS", "FAILED"}:
             raise self._http.refused(f"the state of task {task_id}", reply)
-        return TaskState(code, shortened(str(status.get("errorMsg") or "")))
+        return TaskState(code, _JAVA_CLASS.sub("", shortened(str(status.get("errorMsg") or ""))))
 
     def shut_down(self, task_id: str) -> None:
         """Ask for the end of a task; one that has ended, or is unknown, stays as it is."""
