@@ -5,6 +5,7 @@ How each is found or built is in `find_programs.py` and `build_*.py`.
 
 from collections.abc import Callable, Iterable
 
+from deploy.servers.archive_classes import archive_classes
 from deploy.servers.build_druid import druid_jars, is_druid_built
 from deploy.servers.build_minio import is_minio_built, minio_program
 from deploy.servers.errors import ServerUnavailableError
@@ -25,7 +26,10 @@ def build(names: Iterable[str] = tuple(PRODUCTS)) -> dict[str, str]:
     wanted = set(server_names(names))
     products = [product for product, servers in PRODUCTS.items() if wanted & set(servers)]
     missing = _try_each({product: _FIND[product] for product in products})
-    return missing | _try_each({product: _BUILD[product] for product in products if product not in missing})
+    missing |= _try_each({product: _BUILD[product] for product in products if product not in missing})
+    if "druid" in products and not {"druid", "minio"} & set(missing):
+        archive_classes()
+    return missing
 
 
 def require_built(product: str) -> None:

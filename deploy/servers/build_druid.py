@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy.servers.cache import built, is_built
 from deploy.servers.errors import ServerUnavailableError
 from deploy.servers.find_programs import find_maven
-from deploy.servers.locations import DRUID_CONFIGURATION
+from deploy.servers.locations import DRUID_CONFIGURATION, cache_folder
 
 DRUID_VERSION = "33.0.0"
 _TIMEOUT_SECONDS = 1_800
@@ -32,6 +32,10 @@ class DruidJars:
     lib: Path
     extensions: Path
 
+    def class_path(self) -> str:
+        """All jars, always in the same order: an archive of classes is good for one class path only."""
+        return ":".join(str(jar) for jar in sorted(self.lib.glob("*.jar")))
+
 
 def druid_jars() -> DruidJars:
     """Druid from the cache, built first if need be: about a minute.
@@ -39,19 +43,31 @@ def druid_jars() -> DruidJars:
     Raises:
         ServerUnavailableError: Maven is missing or could not get an artifact.
     """
-    folder = built(_name(), _build)
+    folder = built(druid_name(), _build)
     return DruidJars(folder / "lib", folder / "extensions")
 
 
 def is_druid_built() -> bool:
     """Whether Druid is in the cache."""
-    return is_built(_name())
+    return is_built(druid_name())
 
 
-def _name() -> str:
+def druid_name() -> str:
     """The folder in the cache, another one for other poms."""
     poms = b"".join((DRUID_CONFIGURATION / pom).read_bytes() for pom in _PARTS)
-    return f"druid-{DRUID_VERSION}-{hashlib.sha256(poms).hexdigest()[:8]}"
+    return f"druid-{DRUID_VERSION}-{_digest(poms)}"
+
+
+def class_archives(java: Path) -> Path:
+    """Where the archives of Druid's classes lie, which are good for one Java only; they need not have been made."""
+    # The file in which every JDK says exactly which one it is.
+    release = java.resolve().parent.parent / "release"
+    identity = release if release.is_file() else java
+    return cache_folder() / f"{druid_name()}-classes-{_digest(identity.read_bytes())}"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:8]
 
 
 def _build(folder: Path) -> None:

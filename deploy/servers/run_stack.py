@@ -40,16 +40,19 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def owned_stack(folder: Path, *, is_durable: bool = True, is_temporary: bool = False) -> Iterator[Stack]:
+def owned_stack(
+    folder: Path, *, is_durable: bool = True, is_temporary: bool = False, class_archives: Path | None = None
+) -> Iterator[Stack]:
     """A stack that lives no longer than the block, nor than this process, however it ends. Nothing is started yet.
 
     Args:
         folder: Its directory.
         is_durable: As for `Stack`.
         is_temporary: Whether the directory is removed in the end.
+        class_archives: As for `Stack`.
     """
     with held(folder):
-        stack = Stack(folder, is_durable=is_durable)
+        stack = Stack(folder, is_durable=is_durable, class_archives=class_archives)
         stack.owner = identify(os.getpid())
         watch = _watch(folder, is_temporary=is_temporary)
         try:
@@ -65,11 +68,11 @@ def owned_stack(folder: Path, *, is_durable: bool = True, is_temporary: bool = F
 
 
 @contextmanager
-def temporary_stack() -> Iterator[Stack]:
+def temporary_stack(*, class_archives: Path | None = None) -> Iterator[Stack]:
     """A stack for tests: in a directory of its own that is gone afterwards, and without waiting for the disk."""
     # Not below a directory of pytest's, which PostgreSQL cannot enter where it has to run as somebody else.
     folder = Path(tempfile.mkdtemp(prefix="metricfoundry-servers-"))
-    with owned_stack(folder, is_durable=False, is_temporary=True) as stack:
+    with owned_stack(folder, is_durable=False, is_temporary=True, class_archives=class_archives) as stack:
         yield stack
 
 

@@ -24,12 +24,14 @@ class Site:
     Attributes:
         folder: The directory of the whole stack; each product has a folder of its own name in it.
         is_durable: Whether data must survive a crash of the machine; that of a kill it survives anyway.
+        class_archives: Where Java writes, at its end, the classes that it loaded; None when it is to write nothing.
     """
 
     folder: Path
     ports: Mapping[str, int]
     secrets: Mapping[str, str]
     is_durable: bool
+    class_archives: Path | None = None
 
     def make_folder(self, name: str) -> Path:
         """A folder below the directory that nobody else can look into."""

@@ -63,12 +63,13 @@ class Stack:
     `run_stack.py` holds the directory for that one.
     """
 
-    def __init__(self, folder: Path, *, is_durable: bool = True) -> None:
+    def __init__(self, folder: Path, *, is_durable: bool = True, class_archives: Path | None = None) -> None:
         """Take up a directory with what was noted in it.
 
         Args:
             folder: The directory.
             is_durable: False when no data has to outlive a crash of the machine, which is faster; a kill loses none anyway.
+            class_archives: As in `Site`.
         """
         self.folder = folder.absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +77,7 @@ class Stack:
         self.folder.chmod(0o711)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._record = read_record(self.folder)
-        self.site = Site(self.folder, self._record.ports, self._record.secrets, is_durable)
+        self.site = Site(self.folder, self._record.ports, self._record.secrets, is_durable, class_archives)
         # Looking at a stack that another process runs must not write over what that one notes.
         if self._record.complete(tuple(port for server in SERVERS.values() for port in server.ports)):
             self._save()
@@ -111,16 +112,18 @@ class Stack:
         if self.pid(name) is None:
             self._start_together([name])
 
-    def stop(self, name: str, *, mode: str = "fast") -> bool:
+    def stop(self, name: str, *, mode: str = "fast", bound_seconds: float | None = None) -> bool:
         """Stop one server; whether it went by itself in its time, which a server that did not run did.
 
         Args:
             name: The server.
             mode: `fast`, or for PostgreSQL `immediate`: without a checkpoint, as after a crash.
+            bound_seconds: How long it may take until it is killed; None for as long as the server usually may.
         """
         server = SERVERS[name]
         process = self._find(name)
-        went = process is None or end(process, server.stop_signals[mode], bound_seconds=server.stop_seconds)
+        bound = server.stop_seconds if bound_seconds is None else bound_seconds
+        went = process is None or end(process, server.stop_signals[mode], bound_seconds=bound)
         self._forget(name)
         return went
 
