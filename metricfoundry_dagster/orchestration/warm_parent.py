@@ -77,6 +77,7 @@ class WarmParent:
         self._reference = read_worker_reference(self._home)
         gc.collect()
         gc.freeze()
+        gc.enable()
 
     def serve(self) -> None:
         """Answer requests and look after children."""
@@ -84,10 +85,10 @@ class WarmParent:
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         used_at = time.monotonic()
         while self._held.runs or self._stay or time.monotonic() - used_at < _IDLE_SECONDS:
+            self._bury_children()
             ready, _, _ = select.select([self._held.listener, self._woken], [], [], _IDLE_SECONDS)
             with suppress(BlockingIOError):
                 os.read(self._woken, 512)
-            self._bury_children()
             if self._held.listener in ready:
                 self._answer()
             if ready:
@@ -165,7 +166,6 @@ class WarmParent:
                 os.close(descriptor)
             for each in (self._listener, *connections):
                 each.close()
-            gc.enable()
             work()
             code = 0
         except BaseException:  # noqa: BLE001 - the parent's loop must not go on in here
