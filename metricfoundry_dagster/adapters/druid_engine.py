@@ -6,9 +6,10 @@ that moment is settled by the next writer. Who may write when is `druid_turns`, 
 
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from metricfoundry_dagster.adapters.druid_measuring import Measured, measure_all
-from metricfoundry_dagster.adapters.druid_parts import DruidParts
+from metricfoundry_dagster.adapters.druid_parts import DruidParts, DruidTimeouts
 from metricfoundry_dagster.adapters.druid_putting_in import names_of
 from metricfoundry_dagster.adapters.druid_serving import Outcome, go_back, serve_datasource
 from metricfoundry_dagster.adapters.druid_settling import settle
@@ -18,6 +19,8 @@ from metricfoundry_dagster.ports.serving_engine import ServingEngine
 
 #: Each takes a slot of Druid's workers.
 _DATASOURCES_AT_ONCE = 3
+#: For those who look around regularly, and come again.
+_BRIEF = DruidTimeouts(load_seconds=20.0)
 
 
 class DruidEngine(ServingEngine):
@@ -70,18 +73,17 @@ class DruidEngine(ServingEngine):
         return self._parts.sql.read(sql, max_rows, self._served_names)
 
     def settle_abandoned(self) -> list[str]:
-        """Settle what writers announced whose jobs have ended since; give the names of the datasources.
+        """As the port says: what writers announced whose jobs have ended since.
 
         Raises:
             WorldError: as `serve_all`.
         """
-        abandoned = [
-            standing
-            for standing in self._parts.catalog.all_announcements()
-            if not self._parts.catalog.is_at_work(standing, self._parts.clock.now())
-        ]
+        catalog, now = self._parts.catalog, self._parts.clock.now()
+        abandoned = [standing for standing in catalog.all_announcements() if not catalog.is_at_work(standing, now)]
+        if abandoned:
+            self._parts.overlord.require_there()
         for standing in abandoned:
-            settle(self._parts, standing)
+            settle(replace(self._parts, timeouts=_BRIEF), standing)
         return [standing.datasource for standing in abandoned]
 
     def _serve_each(self, work: Sequence[Sequence[tuple[Servable, Measured]]]) -> list[list[Outcome]]:

@@ -63,13 +63,14 @@ class DruidHttp:
         self._access = access
         self._kept = threading.local()
 
-    def get(self, path: str) -> Reply:
+    def get(self, path: str, *, patience_seconds: float | None = None) -> Reply:
         """Ask for a document.
 
         Raises:
             WorldError: `druid.unreachable` when nobody answers for as long as our patience lasts.
         """
-        return self._ask("GET", path, None, patience_seconds=self._access.patience_seconds)
+        patience = self._access.patience_seconds if patience_seconds is None else patience_seconds
+        return self._ask("GET", path, None, patience_seconds=patience)
 
     def post(
         self, path: str, body: object, *, patience_seconds: float | None = None, read_seconds: float = _READ_SECONDS

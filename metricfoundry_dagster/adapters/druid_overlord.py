@@ -44,6 +44,10 @@ class DruidOverlord:
     def __init__(self, http: DruidHttp) -> None:
         self._http = http
 
+    def require_there(self) -> None:
+        """Raise WorldError `druid.unreachable` at once when nobody answers."""
+        self._http.get(f"{_TASKS}/isLeader", patience_seconds=0.0)
+
     def submit(self, task: ParallelTask) -> None:
         """Post a task; one with this id that was posted before is as good, since the id stands for the whole task.
 

@@ -10,9 +10,11 @@ from functools import partial
 
 import dagster as dg
 
+from metricfoundry_dagster.actions.clear_up import clear_up
 from metricfoundry_dagster.actions.discover import discover
 from metricfoundry_dagster.actions.gather import BatchRules
 from metricfoundry_dagster.actions.submit_waiting import QueueRules, RunToStart, claim_waiting
+from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.orchestration.batch_job import batch_request
 from metricfoundry_dagster.orchestration.jobs import DATASET_JOB
 from metricfoundry_dagster.orchestration.lost_runs import ENDED, look_after
@@ -65,7 +67,7 @@ def lost_jobs_sensor(settings: Settings) -> dg.SensorDefinition:
         name="lost_jobs",
         minimum_interval_seconds=settings.sensor_interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Closes jobs whose run ended without a word, and lets their dataset be taken up again.",
+        description="Closes jobs whose run ended without a word, lets their dataset be taken up again, and clears up after them.",
     )
     def lost_jobs(context: dg.SensorEvaluationContext, ports: dg.ResourceParam[Ports]) -> dg.SkipReason:
         carried = ports.catalog.carried_runs()
@@ -74,9 +76,19 @@ def lost_jobs_sensor(settings: Settings) -> dg.SensorDefinition:
         for run in carried:
             if states[run.run_id] in ENDED:
                 look_after(run.run_id, states[run.run_id], context.instance, ports, context.log)
+        _clear_up(context, ports)
         return dg.SkipReason(f"{len(carried)} runs carry datasets")
 
     return lost_jobs
+
+
+def _clear_up(context: dg.SensorEvaluationContext, ports: Ports) -> None:
+    """After the jobs: what a dead worker left in the engine is nobody's only when its job has ended."""
+    try:
+        for datasource in clear_up(ports):
+            context.log.warning("%s: what was begun in the engine and not recorded was taken back", datasource)
+    except WorldError as error:
+        context.log.warning("%s %s", error.record.message, error.record.hint)
 
 
 def _take_in(context: dg.SensorEvaluationContext, ports: Ports, settings: Settings) -> int:

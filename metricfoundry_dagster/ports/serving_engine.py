@@ -53,6 +53,14 @@ class ServingEngine(Protocol):
             ConflictError: `datasource.no_earlier_version`.
         """
 
+    def settle_abandoned(self) -> list[str]:
+        """Undo what writers left in the engine that died or were canceled; give the names of the datasources.
+
+        An engine in which nothing can be seen that is not recorded has nothing to do. What needs time is left to the
+        next call.
+        """
+        return []
+
     def current(self, datasource: str) -> Version | None:
         """The version that readers see, None when nothing was ever served."""
 
