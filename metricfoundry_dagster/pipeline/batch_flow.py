@@ -15,10 +15,10 @@ from datetime import timedelta
 from typing import TypeVar
 
 from metricfoundry_dagster.domain.backoff import backoff_seconds
-from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, WorldError, record_of
+from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, UserError, WorldError, record_of
 from metricfoundry_dagster.domain.jobs import Attempt, Job, JobState
 from metricfoundry_dagster.domain.products import Stage, StageProduct
-from metricfoundry_dagster.pipeline.flow import ending_after, publish_all, run_stages
+from metricfoundry_dagster.pipeline.flow import SERVERS_AWAY, ending_after, give_up_job, publish_all, refused, run_stages
 from metricfoundry_dagster.pipeline.job_progress import JobProgress
 from metricfoundry_dagster.pipeline.manifests import read_product
 from metricfoundry_dagster.pipeline.serving.serve_dataset import serve_datasets
@@ -29,8 +29,6 @@ _Result = TypeVar("_Result")
 
 #: So many datasets in a row that the world did not answer for, and it counts as away.
 _AWAY_AFTER = 3
-#: Failures of the world that tell of one dataset only.
-_OF_ONE_DATASET = {"store.object_missing", "serving.count_mismatch"}
 #: After a batch ended early for a reason that may lie in it, its datasets go on in batches of this part of it.
 SMALLER_BY = 4
 
@@ -172,7 +170,7 @@ class _Carrier:
         self._settle_unanswered()
 
     def _note_unanswered(self, taken: Taken, error: WorldError) -> None:
-        if error.code in _OF_ONE_DATASET:
+        if error.code not in SERVERS_AWAY:
             taken.error = error.record
             return
         self._unanswered.append((taken, error))
@@ -199,24 +197,34 @@ class _Carrier:
         validated = [(attempt, _product_of(taken, Stage.VALIDATED_FRAME)) for attempt, taken in ready]
         outcomes = self._patiently(lambda: serve_datasets(validated, self._ports)) if validated else []
         served: list[tuple[Attempt, Taken, list[StageProduct]]] = []
-        for (attempt, taken), outcome in zip(ready, outcomes, strict=True):
-            if isinstance(outcome, MetricFoundryError):
-                taken.error = outcome.record
-            else:
+        for (attempt, taken), given in zip(ready, outcomes, strict=True):
+            outcome = refused(Stage.DRUID_DATASOURCE, attempt, given.record) if isinstance(given, UserError) else given
+            if isinstance(outcome, StageProduct):
                 taken.products.append(outcome)
                 taken.error = outcome.gate.error
                 served.append((attempt, taken, [outcome]))
+            else:
+                taken.error = outcome.record
         self._publish(served)
 
     def _close(self, group: Sequence[Taken]) -> None:
         """End the jobs. Those that a person canceled, or that another run took over, have ended already."""
-        endings = [
-            Ending(taken.job_id, JobState.COMPLETED) if taken.error is None else ending_after(taken.job_id, taken.error)
-            for taken in group
-        ]
+        endings: list[Ending] = []
+        for taken in group:
+            if taken.error is None:
+                endings.append(Ending(taken.job_id, JobState.COMPLETED))
+            elif taken.error.code in SERVERS_AWAY:
+                self._give_up(taken.job_id, taken.error)
+            else:
+                endings.append(ending_after(taken.job_id, taken.error))
         now = self._ports.clock.now()
         if endings:
             self._patiently(lambda: self._ports.catalog.close_jobs(endings, now))
+
+    def _give_up(self, job_id: str, error: ErrorRecord) -> None:
+        """Let one that the world did not answer for be tried again later, alone, where it holds up nobody."""
+        catalog = self._ports.catalog
+        self._patiently(lambda: give_up_job(catalog.job(job_id), error, self._ports, batch_limit=1))
 
     def _patiently(self, act: Callable[[], _Result]) -> _Result:
         """Try again, a bounded number of times, while the world does not answer."""
@@ -224,7 +232,7 @@ class _Carrier:
             try:
                 return act()
             except WorldError as error:
-                if error.code in _OF_ONE_DATASET:
+                if error.code not in SERVERS_AWAY:
                     raise
                 wait_seconds = backoff_seconds(retry_number, self._pace.retry_base_seconds)
                 self._log.warning("%s; trying again in %.1f seconds", error, wait_seconds)

@@ -52,7 +52,7 @@ _AFTER_INTAKE: dict[Stage, _StageWithUpstream] = {
 #: Errors that say that this job must stop, not that the data is bad: they never become a gate's verdict.
 _STOPS = {"job.canceled", "stage.upstream_failed", "stage.upstream_missing"}
 #: Errors that say that a server is away, whatever the dataset is.
-_AWAY = {
+SERVERS_AWAY = {
     "catalog.unreachable",
     "dagster.unreachable",
     "druid.busy",
@@ -160,24 +160,28 @@ def give_up(run_id: str, dataset_id: str, error: ErrorRecord, ports: Ports) -> N
     When a server is away, a new job takes the dataset up later, until that was tried often enough. Without effect when
     the run carries none, or it has ended.
     """
-    now = ports.clock.now()
     for job in ports.catalog.jobs_of_run(run_id):
-        if job.dataset_id != dataset_id or job.state.ended:
-            continue
-        failures = _failures_before(job, ports)
-        if error.code in _AWAY and failures + 1 < MAX_WORLD_FAILURES:
-            hold = min(_LONGEST_HOLD, _FIRST_HOLD * 2**failures)
-            ports.catalog.give_back([GivenBack(job.job_id, error, batch_limit=job.batch_limit, held_until=now + hold)], now)
-        else:
-            ending = ending_after(job.job_id, error)
-            ports.catalog.close_job(ending.job_id, ending.state, ending.error, now)
+        if job.dataset_id == dataset_id and not job.state.ended:
+            give_up_job(job, error, ports, batch_limit=job.batch_limit)
+
+
+def give_up_job(job: Job, error: ErrorRecord, ports: Ports, *, batch_limit: int | None) -> None:
+    """Close one job as `give_up` does; what takes it up later goes in batches of `batch_limit` at the most."""
+    now = ports.clock.now()
+    failures = _failures_before(job, ports)
+    if error.code in SERVERS_AWAY and failures + 1 < MAX_WORLD_FAILURES:
+        hold = min(_LONGEST_HOLD, _FIRST_HOLD * 2**failures)
+        ports.catalog.give_back([GivenBack(job.job_id, error, batch_limit=batch_limit, held_until=now + hold)], now)
+    else:
+        ending = ending_after(job.job_id, error)
+        ports.catalog.close_job(ending.job_id, ending.state, ending.error, now)
 
 
 def _failures_before(job: Job, ports: Ports) -> int:
     """How many jobs of the dataset in a row, up to this one, ended because a server was away."""
     earlier = dropwhile(lambda other: other.job_id != job.job_id, ports.catalog.jobs_of(job.dataset_id))
     return sum(
-        1 for _ in takewhile(lambda other: other.error is not None and other.error.code in _AWAY, islice(earlier, 1, None))
+        1 for _ in takewhile(lambda other: other.error is not None and other.error.code in SERVERS_AWAY, islice(earlier, 1, None))
     )
 
 
@@ -189,7 +193,7 @@ def _judged(stage: Stage, attempt: Attempt, ports: Ports, progress: Progress, up
     except UserError as error:
         if error.code in _STOPS:
             raise
-        product = _refused(stage, attempt, error.record)
+        product = refused(stage, attempt, error.record)
     return _require_balance(product)
 
 
@@ -218,7 +222,8 @@ def _require_passed(product: StageProduct) -> None:
         raise ConflictError("stage.upstream_failed", message)
 
 
-def _refused(stage: Stage, attempt: Attempt, error: ErrorRecord) -> StageProduct:
+def refused(stage: Stage, attempt: Attempt, error: ErrorRecord) -> StageProduct:
+    """The product of a stage that could not be made because of the file or the request: no file, and a failed gate."""
     finding = Finding(error.code, Severity.ERROR, error.message, table=error.place.table, column=error.place.column)
     return StageProduct(
         stage=stage,

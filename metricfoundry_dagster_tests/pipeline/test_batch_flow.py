@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metricfoundry_dagster.domain.datasets import Mode
-from metricfoundry_dagster.domain.errors import MetricFoundryError, WorldError
+from metricfoundry_dagster.domain.errors import ConflictError, MetricFoundryError, WorldError
 from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.domain.layout import manifest_key
 from metricfoundry_dagster.domain.products import Root, Stage
@@ -96,6 +96,16 @@ class FailingEngine(MemoryEngine):
         return super().serve_all(servables)
 
 
+class RefusingEngine(MemoryEngine):
+    """Serves nothing: every datasource is kept in the other mode."""
+
+    def __init__(self, ports: Ports) -> None:
+        super().__init__(ports.catalog, ports.store, ports.clock)
+
+    def serve_all(self, servables: Sequence[Servable]) -> list[Serving | MetricFoundryError]:
+        return [ConflictError("datasource.mode_conflict", "kept in the other mode") for _ in servables]
+
+
 def away_for(datasources: set[str], code: str = "store.unreachable") -> Callable[[str], str | None]:
     """Contracts that lie on a server which is away for these datasources."""
 
@@ -169,6 +179,14 @@ def test_a_dataset_that_is_canceled_stops_alone(batch: Batch) -> None:
     assert batch.served() == [(good.dataset_id, 3)]
 
 
+def test_one_that_its_datasource_refuses_stops_at_the_last_gate(batch: Batch) -> None:
+    job = batch.add("a.csv")
+    [taken] = batch.carry(ports=replace(batch.ports, engine=RefusingEngine(batch.ports)))
+    assert (taken.stopped_at, taken.products[-1].gate.passed) == (Stage.DRUID_DATASOURCE, False)
+    assert batch.ports.catalog.stage(job.dataset_id, Stage.DRUID_DATASOURCE) is not None
+    assert batch.states() == [(JobState.FAILED, "datasource.mode_conflict")]
+
+
 def test_an_error_that_nobody_foresaw_stops_its_dataset_alone(batch: Batch) -> None:
     batch.add("a.csv", datasource="odd")
     batch.add("b.csv")
@@ -185,11 +203,15 @@ def test_an_error_that_nobody_foresaw_stops_its_dataset_alone(batch: Batch) -> N
     assert "secret" not in odd.error.message
 
 
-def test_one_that_the_world_does_not_answer_for_is_given_up_when_it_answers_for_the_next(batch: Batch) -> None:
-    batch.add("a.csv", datasource="away")
+def test_one_that_the_world_does_not_answer_for_is_tried_again_alone_when_it_answers_for_the_next(batch: Batch) -> None:
+    """As in a run of its own: later, and so often that a server has time to come back."""
+    away = batch.add("a.csv", datasource="away")
     batch.add("b.csv")
-    batch.carry(retries=2, ports=with_contracts(batch, away_for({"away"})))
-    assert batch.states() == [(JobState.FAILED, "store.unreachable"), (JobState.COMPLETED, "")]
+    [taken, _] = batch.carry(retries=2, ports=with_contracts(batch, away_for({"away"})))
+    assert (taken.error and taken.error.code, taken.stopped_at) == ("store.unreachable", Stage.STAGED_PARQUET)
+    assert batch.states() == [(JobState.CREATED, ""), (JobState.COMPLETED, "")]
+    waiting, before = batch.ports.catalog.jobs_of(away.dataset_id)
+    assert (waiting.batch_limit, before.error and before.error.code) == (1, "store.unreachable")
 
 
 def test_a_lost_object_is_no_sign_that_the_store_is_away(batch: Batch) -> None:
