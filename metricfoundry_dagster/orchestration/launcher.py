@@ -22,6 +22,7 @@ import dagster as dg
 import psutil
 from dagster._core.errors import DagsterLaunchFailedError
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.remote_representation.code_location import GrpcServerCodeLocation
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
@@ -158,12 +159,16 @@ def _failure(message: str) -> DagsterLaunchFailedError:
 
 
 def _server_id(context: LaunchRunContext) -> str | None:
-    """The id of the code server that knows the run's job: another one after the code location was reloaded."""
+    """The id of the code server that knows the run's job: another one after the code location was reloaded.
+
+    None for a server that the launching process started for itself: a daemon starts such a one anew every minute.
+    """
     origin = context.dagster_run.remote_job_origin
     if context.workspace is None or origin is None or not context.workspace.has_code_location(origin.location_name):
         return None
     location = context.workspace.get_code_location(origin.location_name)
-    return location.server_id if isinstance(location, GrpcServerCodeLocation) else None
+    is_shared = isinstance(location.origin, GrpcServerCodeLocationOrigin)
+    return location.server_id if is_shared and isinstance(location, GrpcServerCodeLocation) else None
 
 
 def _interrupt(worker: psutil.Process, *, kill_after_seconds: float) -> None:

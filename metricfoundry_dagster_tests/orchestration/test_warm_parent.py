@@ -1,10 +1,13 @@
 """The warm parent: there is one, it speaks only with us, it never forks what was used, and it follows the code."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 from dagster._core.errors import DagsterLaunchFailedError
 from dagster._core.launcher.base import LaunchRunContext
 from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import ModuleTarget
+from dagster._core.workspace.load_target import GrpcServerTarget
 
 from metricfoundry_dagster.orchestration import warm_socket
 from metricfoundry_dagster.orchestration.imported_code import UsedParentError, require_nothing_used
@@ -45,6 +48,20 @@ def warm(tmp_path: Path) -> Iterator[Launching]:
     """An instance whose parent was not started yet, in a home whose path is too long for a socket's address."""
     with launching(tmp_path / ("long" * 30) / "dagster") as warm:
         yield warm
+
+
+@pytest.fixture
+def code_server() -> Iterator[GrpcServerTarget]:
+    """A code server as `up` starts it, which web server and daemon share."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/code.sock"
+        command = ["-m", "dagster", "code-server", "start", "--socket", path, "--module-name", WORKER_JOBS]
+        with subprocess.Popen([sys.executable, *command, "--location-name", "jobs"], start_new_session=True) as server:
+            while not Path(path).exists():
+                assert server.poll() is None
+                time.sleep(0.1)
+            yield GrpcServerTarget(host="localhost", port=None, socket=path, location_name="jobs")
+            os.killpg(server.pid, signal.SIGTERM)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +119,11 @@ def test_a_parent_that_cannot_start_fails_the_launch_with_its_last_words(warm: L
     assert "ParserError" in str(raised.value)
 
 
-def test_after_a_reload_of_the_code_location_runs_are_forked_from_new_code(warm: Launching) -> None:
+def test_after_a_reload_of_the_code_location_runs_are_forked_from_new_code(
+    warm: Launching, code_server: GrpcServerTarget
+) -> None:
     """The parent becomes another: same process, so that it still looks after the run that goes on."""
-    with WorkspaceProcessContext(warm.instance, ModuleTarget(WORKER_JOBS, None, None, "jobs")) as process:
+    with WorkspaceProcessContext(warm.instance, code_server) as process:
         first = launch_from(process, warm)
         parent = warm.parent()
         assert times_ready(warm) == 1
