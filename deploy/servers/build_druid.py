@@ -5,17 +5,15 @@ Which artifacts, in which versions, is said by the poms in `deploy/druid`. Maven
 
 import hashlib
 import logging
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.servers.cache import built, is_built
-from deploy.servers.errors import ServerUnavailableError
 from deploy.servers.find_programs import find_maven
 from deploy.servers.locations import DRUID_CONFIGURATION, cache_folder
+from deploy.servers.run_build_tool import run_build_tool
 
 DRUID_VERSION = "33.0.0"
-_TIMEOUT_SECONDS = 1_800
 #: Pom and the folder that its dependencies are copied to.
 _PARTS = {
     "core-pom.xml": "lib",
@@ -78,6 +76,4 @@ def _build(folder: Path) -> None:
             maven, "-B", "-q", "-f", DRUID_CONFIGURATION / pom, "dependency:copy-dependencies",
             "-DincludeScope=runtime", f"-DoutputDirectory={folder / target}",
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=_TIMEOUT_SECONDS, check=False)
-        if done.returncode:
-            raise ServerUnavailableError(f"Maven could not get what {pom} names:\n{(done.stdout + done.stderr)[-2_000:]}")
+        run_build_tool(f"Maven could not get what {pom} names", command, folder)

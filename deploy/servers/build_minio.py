@@ -1,18 +1,15 @@
 """Builds MinIO, which is published as a Go module and no longer as a program."""
 
 import logging
-import os
-import subprocess
 from pathlib import Path
 
 from deploy.servers.cache import built, is_built
-from deploy.servers.errors import ServerUnavailableError
 from deploy.servers.find_programs import find_go
+from deploy.servers.run_build_tool import run_build_tool
 
 #: The last of the module, which is archived.
 MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 _NAME = f"minio-{MINIO_VERSION}"
-_TIMEOUT_SECONDS = 3_600
 _log = logging.getLogger(__name__)
 
 
@@ -34,10 +31,5 @@ def _build(folder: Path) -> None:
     go = find_go()
     _log.info("building MinIO, once: about five minutes")
     # Without C: no compiler is asked for, and the program runs on any Linux.
-    environment = {**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0"}
-    command = [str(go), "install", f"github.com/minio/minio@{MINIO_VERSION}"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=folder, env=environment, timeout=_TIMEOUT_SECONDS, check=False
-    )
-    if done.returncode:
-        raise ServerUnavailableError(f"Go could not build MinIO:\n{(done.stdout + done.stderr)[-2_000:]}")
+    variables = {"GOBIN": str(folder), "CGO_ENABLED": "0"}
+    run_build_tool("Go could not build MinIO", [go, "install", f"github.com/minio/minio@{MINIO_VERSION}"], folder, variables)
