@@ -67,8 +67,6 @@ def test_the_package_is_built_from_what_is_copied_and_brings_its_configuration(t
     )
     [wheel] = (tmp_path / "built").glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    deployment = {
-        f"metricfoundry_dagster/deployment/{name}" for name in ("dagster.yaml", "deploy/dagster.yaml")
-    }
+    deployment = {f"metricfoundry_dagster/deployment/{name}" for name in ("dagster.yaml", "deploy/dagster.yaml")}
     assert deployment | {"metricfoundry_dagster/cli/main.py"} <= names
     assert any(name.endswith("pipeline/profiling/report.html.jinja") for name in names)
