@@ -8,11 +8,14 @@ from typing import Any
 
 from metricfoundry_dagster.adapters.file_addresses import describe_remote, scheme_of, world_errors
 from metricfoundry_dagster.adapters.s3_listing import S3Listing
+from metricfoundry_dagster.adapters.small_copies import SmallCopies
 from metricfoundry_dagster.adapters.whole_listing import WholeListing
 from metricfoundry_dagster.domain.errors import InternalError, UserError, WorldError
 from metricfoundry_dagster.ports.object_store import Listing, ObjectInfo
 
 _BLOCK_BYTES = 8 * 1024**2
+_KEPT_BYTES = 32 * 1024**2
+_KEPT_OBJECT_BYTES = 256 * 1024
 _BLOCKS_AT_ONCE = 4  # bounds memory: s3fs holds this many blocks of one object
 
 
@@ -24,11 +27,13 @@ class RemoteRoot:
         self._base = address.partition("://")[2].strip("/")
         self._options = dict(options)
         self._scratch_dir = scratch_dir
+        self._small = SmallCopies(max_bytes=_KEPT_BYTES, max_object_bytes=_KEPT_OBJECT_BYTES)
 
     @contextmanager
     def create(self, key: str) -> Iterator[Path]:
         """As the port says; the object appears with the last byte of the upload."""
         path = self._path(key)
+        self._small.forget(key)
         with self._scratch(key) as written:
             yield written
             if not written.is_file():
@@ -39,6 +44,12 @@ class RemoteRoot:
     @contextmanager
     def local(self, key: str) -> Iterator[Path]:
         """A copy, removed on leaving. A copy that was cut short is never handed out."""
+        kept = self._small.get(key)
+        if kept is not None:
+            with self._scratch(key) as copy:
+                copy.write_bytes(kept)
+                yield copy
+            return
         info = self.stat(key)
         if info is None:
             raise WorldError("store.object_missing", f"there is no object at {self.uri(key)}")
@@ -47,11 +58,14 @@ class RemoteRoot:
                 self._system().get_file(self._path(key), str(copy), **self._blocks())
                 if copy.stat().st_size != info.size_bytes:
                     raise WorldError("store.unreachable", f"{info.uri} was cut while it was read")
+                if self._small.is_kept(key, info.size_bytes):
+                    self._small.keep(key, copy.read_bytes())
             yield copy
 
     def write_bytes(self, key: str, data: bytes) -> None:
         """As the port says."""
         path = self._path(key)
+        self._small.forget(key)
         with world_errors(self.uri(key)):
             self._system().pipe_file(path, data)
 
@@ -92,6 +106,7 @@ class RemoteRoot:
     def delete(self, key: str) -> None:
         """As the port says."""
         path = self._path(key)
+        self._small.forget(key)
         with world_errors(self.uri(key)):
             try:
                 self._system().rm_file(path)

@@ -14,6 +14,8 @@ from metricfoundry_dagster.ports.object_store import ObjectStore
 _SUFFIX = ".parquet"
 _TEMPORARY_SUFFIX = ".writing"
 _ABANDONED_SECONDS = 24 * 3600
+#: Looking through the folder costs a look at each file in it, so it is not done for every file.
+_LOOKS_PER_FILL = 100
 
 
 class ServedFileCache:
@@ -28,6 +30,8 @@ class ServedFileCache:
         self._folder = folder
         self._max_bytes = max_bytes
         self._keep_seconds = keep_seconds
+        #: Since the last look for what is to go; a new process looks at its first fetch.
+        self._fetched_bytes = max_bytes
 
     def path_of(self, file: ProductFile) -> Path:
         """A local path with the file's bytes. Raises WorldError as `ObjectStore.local`."""
@@ -39,7 +43,10 @@ class ServedFileCache:
         copy = self._folder / f"{name}{_SUFFIX}"
         if not _mark_used(copy, file.size_bytes):
             self._fetch(file, copy)
-            self._evict()
+            self._fetched_bytes += file.size_bytes
+            if self._fetched_bytes * _LOOKS_PER_FILL >= self._max_bytes:
+                self._fetched_bytes = 0
+                self._evict()
         return copy
 
     def _fetch(self, file: ProductFile, copy: Path) -> None:
