@@ -87,8 +87,9 @@ class DruidHttp:
     def _ask(
         self, method: str, path: str, body: object, *, patience_seconds: float, read_seconds: float = _READ_SECONDS
     ) -> Reply:
+        once = 1 if patience_seconds <= 0 else None
         retries = stamina.retry_context(
-            on=_NobodyThereError, attempts=None, timeout=patience_seconds, wait_initial=0.2, wait_max=5.0
+            on=_NobodyThereError, attempts=once, timeout=patience_seconds or None, wait_initial=0.2, wait_max=5.0
         )
         try:
             for attempt in retries:
