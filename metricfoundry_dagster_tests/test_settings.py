@@ -71,6 +71,8 @@ def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) ->
         ("MAX_REJECT_SHARE", "1.5"),
         ("MAX_REJECT_SHARE", "nan"),
         ("QUERY_TIMEOUT_SECONDS", "-1"),
+        ("DRUID_OVERLORD_URL", "localhost:8081"),
+        ("DRUID_BROKER_URL", "http://user:password@localhost:8082"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_by_name_alone(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from metricfoundry_dagster.domain.errors import SettingsError, UserError, WorldError
 from metricfoundry_dagster.domain.products import Root
@@ -38,6 +39,14 @@ def test_the_ports_are_ready_to_use(settings: Settings) -> None:
     assert ports.engine.current("nothing") is None
     assert ports.limits.max_columns == 7
     assert ports.clock.now().utcoffset() is not None
+
+
+def test_an_overlords_address_chooses_druid_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, druid_overlord_url="http://127.0.0.1:1", druid_password=SecretStr("k9-canary"))
+    engine = build_ports(settings).engine
+    assert type(engine).__name__ == "DruidEngine"
+    assert engine.current("nothing") is None
+    assert "k9-canary" not in repr(engine.__dict__)
 
 
 def test_building_again_finds_what_was_kept(settings: Settings) -> None:
