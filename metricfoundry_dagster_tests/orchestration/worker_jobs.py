@@ -3,6 +3,7 @@
 import random
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
@@ -26,10 +27,8 @@ def resist(context: dg.OpExecutionContext) -> None:
     subprocess.Popen(["sleep", "600"])
     (_folder(context) / f"{context.run_id}.began").touch()
     while True:
-        try:
+        with suppress(BaseException):
             time.sleep(600)
-        except BaseException:  # noqa: BLE001 - this is what it is for
-            context.log.info("resisted an interrupt")
 
 
 @dg.op
