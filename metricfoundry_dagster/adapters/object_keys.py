@@ -40,5 +40,10 @@ def require_prefix(prefix: str) -> str:
     return f"{require_key(folder)}/" if folder else ""
 
 
+def end_of_folder(folder: str) -> str:
+    """The lowest text above every key of a folder, which is given with its ending slash: after `/` comes `0`."""
+    return f"{folder[:-1]}0"
+
+
 def _bytes_in(text: str) -> int:
     return len(text.encode("utf-8", "surrogateescape"))

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from metricfoundry_dagster.adapters.file_addresses import describe_remote, world_errors
+from metricfoundry_dagster.adapters.object_keys import end_of_folder
 from metricfoundry_dagster.ports.object_store import Page
 
 _MOST_KEYS = 1_000  # that one answer may have
@@ -25,21 +26,47 @@ class S3Listing:
 
     def page(self, after: str, limit: int, folder: str | None = None) -> Page:
         """As the port says; markers of folders are left out."""
+        limit = min(limit, _MOST_KEYS)
         start = self._prefix if folder is None else folder
         # S3 refuses an empty mark, and below a prefix nothing comes before the prefix itself
-        answer = self._ask(start, limit, StartAfter=self._above + max(after, start))
+        contents, more = self._ask_after(start, max(after, start), limit)
+        if not more:
+            more = self._ask_further(start, max(after, start), limit, contents)
         objects = []
-        for each in answer.get("Contents", ()):
+        for each in contents:
             key = each["Key"].removeprefix(self._above)
             if not key.endswith("/"):
                 objects.append(describe_remote(key, self._address + key, {**each, "size": each["Size"]}))
-        more = answer["IsTruncated"] and answer.get("Contents")
-        return Page(tuple(objects), answer["Contents"][-1]["Key"].removeprefix(self._above) if more else None)
+        return Page(tuple(objects), contents[-1]["Key"].removeprefix(self._above) if more else None)
 
     def folders(self, limit: int) -> list[str]:
         """As the port says."""
         answer = self._ask(self._prefix, limit, Delimiter="/")
         return [each["Prefix"].removeprefix(self._above) for each in answer.get("CommonPrefixes", ())]
+
+    def _ask_further(self, start: str, after: str, limit: int, contents: list[dict[str, Any]]) -> bool:
+        """Make sure that what was called the last page is; add what follows after all, and say whether more does.
+
+        MinIO (seen in 2025 and 2026) gives too little after a mark in `a/` where `a-b/` or `a.b/` lie beside it: it counts
+        what lies in these, though they come before. A mark right in the folder that is asked for is safe from that, so
+        the folders on the way to the mark are asked one by one, each for what follows the one below it.
+        """
+        mark = contents[-1]["Key"].removeprefix(self._above) if contents else after
+        if "/" not in mark.removeprefix(start) or not mark.startswith(start):
+            return False
+        folder = mark[: mark.rfind("/") + 1]
+        while True:
+            found, more = self._ask_after(folder, mark, limit - len(contents))
+            contents += found
+            if more or folder == start:
+                return more
+            mark, folder = end_of_folder(folder), folder[: folder.rstrip("/").rfind("/") + 1]
+
+    def _ask_after(self, prefix: str, after: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
+        """The next keys below a prefix, and whether more follow, which MinIO denies now and then when a page is full."""
+        answer = self._ask(prefix, limit, StartAfter=self._above + after)
+        contents = list(answer.get("Contents", ()))
+        return contents, bool(contents) and (answer["IsTruncated"] or len(contents) >= limit)
 
     def _ask(self, prefix: str, limit: int, **wishes: str) -> dict[str, Any]:
         import fsspec  # costs a tenth of a second, and a local store never needs it

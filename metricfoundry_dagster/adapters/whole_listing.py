@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
+from metricfoundry_dagster.adapters.object_keys import end_of_folder
 from metricfoundry_dagster.ports.object_store import ObjectInfo, Page
 
 
@@ -18,7 +19,7 @@ class WholeListing:
         """As the port says."""
         start, stop = bisect_right(self._keys, after), len(self._keys)
         if folder is not None:
-            start, stop = max(start, bisect_left(self._keys, folder)), bisect_left(self._keys, _end_of(folder))
+            start, stop = max(start, bisect_left(self._keys, folder)), bisect_left(self._keys, end_of_folder(folder))
         found = tuple(self._objects[start : min(stop, start + limit)])
         return Page(found, found[-1].key if found and start + limit < stop else None)
 
@@ -32,10 +33,5 @@ class WholeListing:
             head, slash, _ = self._keys[position].removeprefix(self._prefix).partition("/")
             if slash:
                 found.append(f"{self._prefix}{head}/")
-            position = bisect_left(self._keys, _end_of(found[-1])) if slash else position + 1
+            position = bisect_left(self._keys, end_of_folder(found[-1])) if slash else position + 1
         return found
-
-
-def _end_of(folder: str) -> str:
-    """The lowest text above every key of a folder: the character after `/` is `0`."""
-    return f"{folder[:-1]}0"

@@ -108,6 +108,17 @@ def test_a_new_listing_shows_what_changed(filled: ObjectStore) -> None:
     assert (after[0].etag == before[0].etag, after[1].etag == before[2].etag) == (False, True)
 
 
+def test_folders_whose_names_go_on_from_another_hide_nothing_behind_it(store: ObjectStore) -> None:
+    """`sales-eu/` and `sales.old/` come before `sales/`; MinIO counts what is in them after a mark in that, and then stops."""
+    keys = sorted(
+        f"incoming/{folder}/{number}" for folder in ("sales", "sales-eu", "sales.old", "sales0", "z") for number in range(6)
+    )
+    for key in keys:
+        store.write_bytes(Root.UPLOADS, key, b"")
+    for limit, after in ((2, "incoming/sales/3"), (3, "incoming/sales/1"), (6, "incoming/sales/5"), (1, "incoming/sales/0")):
+        assert read_all(browse(store), limit, after) == [key for key in keys if key > after]
+
+
 def test_nothing_there_is_an_empty_page(store: ObjectStore) -> None:
     listing = browse(store)
     page = listing.page("", 10)
