@@ -12,8 +12,9 @@ from metricfoundry_dagster_tests.faults.storm import Plan, Report, Storm
 from metricfoundry_dagster_tests.faults.victims import servers_of, victims_of
 from metricfoundry_dagster_tests.running_instance import running_instance
 
-#: Servers that die; ZooKeeper, historical and broker hold nothing of ours.
-_MORTAL = ("minio", "postgresql", "coordinator", "indexer")
+#: Who dies on servers, eight in all. ZooKeeper, historical and broker hold nothing of ours; the others die on the embedded default.
+_MORTAL_PROCESSES = {"worker", "warm parent", "daemon", "code server"}
+_MORTAL_SERVERS = ("minio", "postgresql", "coordinator", "indexer")
 
 
 def embedded_storm(plan: Plan, folder: Path, tell: Callable[[str], object]) -> Report:
@@ -31,7 +32,8 @@ def storm_on_servers(plan: Plan, folder: Path, tell: Callable[[str], object]) ->
     with temporary_stack() as stack:
         stack.up()
         with running_instance(folder, **_settings_by_name(stack)) as instance:
-            victims = [*victims_of(instance, Random(plan.seed)), *servers_of(stack, _MORTAL)]
+            of_instance = [each for each in victims_of(instance, Random(plan.seed)) if each.name in _MORTAL_PROCESSES]
+            victims = [*of_instance, *servers_of(stack, _MORTAL_SERVERS)]
             return Storm(plan, instance, victims, tell=tell).rage()
 
 

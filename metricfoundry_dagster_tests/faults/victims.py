@@ -29,7 +29,7 @@ def victims_of(instance: RunningInstance, rng: Random) -> list[Victim]:
         Victim("worker", lambda: _kill_one(instance.workers(), rng)),
         Victim("warm parent", lambda: _kill_one(instance.warm_parents(), rng)),
         Victim("daemon", lambda: _kill_one(_roots(instance.daemons()), rng)),
-        Victim("code server", lambda: _kill_one(_that_run(instance, "grpc"), rng)),
+        Victim("code server", lambda: _kill_one(_that_run(instance, "grpc", "code-server"), rng)),
         Victim("web server", lambda: _kill_one(_that_run(instance, "dagster_webserver"), rng)),
         Victim("everything", lambda: _kill_everything(instance), instance.start),
     ]
@@ -70,11 +70,11 @@ def _kill_everything(instance: RunningInstance) -> bool:
     return True
 
 
-def _that_run(instance: RunningInstance, word: str) -> list[psutil.Process]:
+def _that_run(instance: RunningInstance, *words: str) -> list[psutil.Process]:
     found = []
     for process in instance.processes():
         with suppress(psutil.NoSuchProcess):
-            if any(word in argument for argument in process.cmdline()):
+            if any(word in argument for argument in process.cmdline() for word in words):
                 found.append(process)
     return found
 
