@@ -15,7 +15,7 @@ from metricfoundry_dagster.adapters.duckdb_views import count_sql, members_by_na
 from metricfoundry_dagster.adapters.served_file_cache import ServedFileCache
 from metricfoundry_dagster.domain.errors import MetricFoundryError, UserError, WorldError
 from metricfoundry_dagster.domain.served import QueryAnswer, Servable, Serving, Version
-from metricfoundry_dagster.ports.catalog import Versions
+from metricfoundry_dagster.ports.catalog import Pointer, Versions
 from metricfoundry_dagster.ports.clock import Clock
 from metricfoundry_dagster.ports.object_store import ObjectStore
 from metricfoundry_dagster.ports.serving_engine import ServingEngine
@@ -106,22 +106,24 @@ class DuckDbEngine(ServingEngine):
 
     def query(self, sql: str, max_rows: int) -> QueryAnswer:
         """As the port says. Every datasource is seen at the version that was current when the query began."""
-        served = self._catalog.current_versions()
+        pointers = self._catalog.pointers()
         try:
-            return self._database_of(_mentioned(sql, served)).read(sql, max_rows)
+            return self._database_of([pointer for pointer in pointers if _may_read(sql, pointer.datasource)]).read(sql, max_rows)
         except UserError as error:
             if error.code == "query.invalid" and "does not exist" in error.record.message:
-                names = ", ".join(sorted(members_by_name(served))) or "nothing"
+                names = ", ".join(sorted(members_by_name(self._catalog.current_versions()))) or "nothing"
                 raise UserError("query.invalid", error.record.message, hint=f"What is served: {names}.") from error
             raise
 
-    def _database_of(self, versions: list[Version]) -> LockedDatabase:
-        wanted = tuple((v.datasource, v.number, v.created_at) for v in versions)
+    def _database_of(self, pointers: Sequence[Pointer]) -> LockedDatabase:
+        """The database that is kept, if these are the versions that it shows: what has not changed is not read again."""
         kept = self._of_this_process()
         with kept.lock:
-            if kept.database is None or kept.wanted != wanted:
+            if kept.database is None or kept.shown != pointers:
+                # A pointer may move between the two looks; then the database shows what is newer.
+                versions = self._catalog.current_versions([pointer.datasource for pointer in pointers])
                 kept.database = self._open(versions)
-                kept.wanted = wanted
+                kept.shown = [Pointer(version.datasource, version.number, version.created_at) for version in versions]
             return kept.database
 
     def _of_this_process(self) -> "_Kept":
@@ -144,14 +146,11 @@ class _Kept:
     def __init__(self) -> None:
         self.process_id = os.getpid()
         self.lock = threading.Lock()
-        self.wanted: tuple[object, ...] = ()
+        self.shown: Sequence[Pointer] = ()
         self.database: LockedDatabase | None = None
         self.counting: CountingDatabase | None = None
 
 
-def _mentioned(sql: str, served: list[Version]) -> list[Version]:
-    """The versions that a statement may read. A table is named by its datasource's slug and perhaps more."""
-    if _ASKS_FOR_ALL.search(sql):
-        return served
-    lowered = sql.lower()
-    return [version for version in served if version.datasource in lowered]
+def _may_read(sql: str, datasource: str) -> bool:
+    """Whether a statement may read tables of the datasource. A table is named by its datasource's slug and perhaps more."""
+    return datasource in sql.lower() or _ASKS_FOR_ALL.search(sql) is not None

@@ -71,6 +71,15 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Pointer:
+    """Which version of a datasource readers see."""
+
+    datasource: str
+    number: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetFilter:
     """Which datasets to list; None asks for nothing. Newest first, `limit` at the most."""
 
@@ -289,8 +298,11 @@ class Versions(Protocol):
     def versions(self, datasource: str) -> list[Version]:
         """All versions, newest first."""
 
-    def current_versions(self) -> list[Version]:
-        """The current version of every datasource, by name."""
+    def pointers(self) -> list[Pointer]:
+        """What every datasource serves now, by name; its members are not read."""
+
+    def current_versions(self, of: Collection[str] | None = None) -> list[Version]:
+        """The current version of the datasources that are named, of all for None, by name; what serves nothing is left out."""
 
 
 class Documents(Protocol):

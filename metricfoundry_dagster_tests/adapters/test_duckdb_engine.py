@@ -158,7 +158,7 @@ def test_a_reader_that_began_before_a_swap_ends_with_the_rows_it_began_with(serv
     served.engine.serve(served.servable(table(n=pa.array([1, 2, 3]))))
     engine = served.engine
     assert isinstance(engine, DuckDbEngine)
-    before = engine._database_of(engine._catalog.current_versions())
+    before = engine._database_of(engine._catalog.pointers())
     served.engine.serve(served.servable(table(n=pa.array([9])), sequence=2))
     assert before.read("SELECT sum(n) FROM sales", 1).rows == [(6,)]
     assert served.column("SELECT n FROM sales") == [9]

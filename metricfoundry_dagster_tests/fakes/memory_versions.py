@@ -1,12 +1,13 @@
 """Versions of datasources in a dictionary, by the rules of the port."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.errors import ConflictError, FencedError, MetricFoundryError, NotFoundError
 from metricfoundry_dagster.domain.served import Servable, Version
+from metricfoundry_dagster.ports.catalog import Pointer
 
 
 class MemoryVersions:
@@ -69,9 +70,12 @@ class MemoryVersions:
     def versions(self, datasource: str) -> list[Version]:
         return self._versions.get(datasource, [])[::-1]
 
-    def current_versions(self) -> list[Version]:
+    def pointers(self) -> list[Pointer]:
+        return [Pointer(version.datasource, version.number, version.created_at) for version in self.current_versions()]
+
+    def current_versions(self, of: Collection[str] | None = None) -> list[Version]:
         with self._lock:
-            return [self._pointers[name] for name in sorted(self._pointers)]
+            return [self._pointers[name] for name in sorted(self._pointers) if of is None or name in of]
 
 
 def _holds(version: Version, servable: Servable) -> bool:

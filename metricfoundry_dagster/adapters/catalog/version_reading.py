@@ -1,29 +1,51 @@
 """Puts versions together from rows that hold one member each; see `versions.py` for what they mean."""
 
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, select
 
 from metricfoundry_dagster.adapters.catalog.database import in_chunks
-from metricfoundry_dagster.adapters.catalog.schema import served_versions
+from metricfoundry_dagster.adapters.catalog.schema import served_pointers, served_versions
 from metricfoundry_dagster.adapters.catalog.served_json import servable_from_json
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.served import Servable, Version
 
 
+def select_current() -> Select[Any]:
+    """The rows of the versions that readers see."""
+    columns = (served_versions.c[name] for name in ("datasource", "number", "before_number", "servable", "created_at"))
+    at_pointer = served_versions.c.datasource == served_pointers.c.datasource
+    return select(*columns).join(served_pointers, at_pointer & (served_versions.c.number == served_pointers.c.current_number))
+
+
+def read_current(connection: Connection, of: Collection[str] | None) -> Iterator[Version]:
+    """The versions that readers see, of all datasources for None; those that hold one dataset cost no look of their own."""
+    chunks = [None] if of is None else in_chunks(of)
+    for chunk in chunks:
+        wanted = select_current() if chunk is None else select_current().where(served_pointers.c.datasource.in_(chunk))
+        for row in connection.execute(wanted).all():
+            yield _version(row, _members(connection, row))
+
+
 def read_version(connection: Connection, datasource: str, number: int) -> Version:
     """One version; in replace mode this costs one row, however long the history is."""
     row = connection.execute(_rows(datasource).where(served_versions.c.number == number)).one()
+    return _version(row, _members(connection, row))
+
+
+def _members(connection: Connection, row: Row[Any]) -> list[Servable]:
+    """The members of a version, its own first; in replace mode there is no other."""
     own = servable_from_json(row.servable)
     if own.mode is Mode.REPLACE:
-        return _version(row, [own])
-    others = [other for other in member_numbers(connection, datasource, number).values() if other != number]
+        return [own]
+    numbers = member_numbers(connection, row.datasource, row.number).values()
     members = [own]
-    for chunk in in_chunks(others):
-        wanted = select(served_versions.c.servable).where(served_versions.c.datasource == datasource)
+    for chunk in in_chunks(number for number in numbers if number != row.number):
+        wanted = select(served_versions.c.servable).where(served_versions.c.datasource == row.datasource)
         found = connection.scalars(wanted.where(served_versions.c.number.in_(chunk))).all()
         members += map(servable_from_json, found)
-    return _version(row, members)
+    return members
 
 
 def read_versions(connection: Connection, datasource: str) -> list[Version]:

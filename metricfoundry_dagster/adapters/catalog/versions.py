@@ -9,7 +9,7 @@ judged by the version that is pointed to then: a retry of the dataset that was r
 becomes current again, and an appended one adds to what readers see.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, select, update
@@ -17,9 +17,10 @@ from sqlalchemy import Connection, select, update
 from metricfoundry_dagster.adapters.catalog.database import DatabaseUser
 from metricfoundry_dagster.adapters.catalog.schema import served_pointers, served_versions
 from metricfoundry_dagster.adapters.catalog.version_adding import add_versions
-from metricfoundry_dagster.adapters.catalog.version_reading import read_version, read_versions
+from metricfoundry_dagster.adapters.catalog.version_reading import read_current, read_version, read_versions, select_current
 from metricfoundry_dagster.domain.errors import ConflictError, MetricFoundryError, NotFoundError
 from metricfoundry_dagster.domain.served import Servable, Version
+from metricfoundry_dagster.ports.catalog import Pointer
 
 
 class SqlVersions(DatabaseUser):
@@ -65,11 +66,16 @@ class SqlVersions(DatabaseUser):
         with self._database.reading() as connection:
             return read_versions(connection, datasource)
 
-    def current_versions(self) -> list[Version]:
-        """The current version of every datasource, by name."""
-        wanted = select(served_pointers.c.datasource, served_pointers.c.current_number).order_by(served_pointers.c.datasource)
+    def pointers(self) -> list[Pointer]:
+        """What every datasource serves now, by name."""
         with self._database.reading() as connection:
-            return [read_version(connection, row.datasource, row.current_number) for row in connection.execute(wanted).all()]
+            rows = connection.execute(select_current().order_by(served_pointers.c.datasource))
+            return [Pointer(row.datasource, row.number, row.created_at) for row in rows]
+
+    def current_versions(self, of: Collection[str] | None = None) -> list[Version]:
+        """The current version of the datasources that are named, of all for None, by name."""
+        with self._database.reading() as connection:
+            return sorted(read_current(connection, of), key=lambda version: version.datasource)
 
 
 def _point(connection: Connection, datasource: str, **numbers: int) -> None:

@@ -6,7 +6,7 @@ from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.errors import ConflictError, FencedError, MetricFoundryError, NotFoundError
 from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.domain.served import Version
-from metricfoundry_dagster.ports.catalog import Catalog
+from metricfoundry_dagster.ports.catalog import Catalog, Pointer
 from metricfoundry_dagster_tests.port_contracts.catalog.samples import (
     LATER,
     NOON,
@@ -192,6 +192,9 @@ def test_the_current_versions_of_all_datasources_come_by_name(catalog: Catalog) 
     for name in ("stock", "sales", "art"):
         add_version(catalog, servable(f"{name}--aaaaaaaaaaaaaaaa", datasource=name), NOON)
     assert [version.datasource for version in catalog.current_versions()] == ["art", "sales", "stock"]
+    assert catalog.pointers() == [Pointer(name, 1, NOON) for name in ("art", "sales", "stock")]
+    assert [version.datasource for version in catalog.current_versions(["stock", "art", "other"])] == ["art", "stock"]
+    assert catalog.current_versions([]) == []
 
 
 def test_many_appended_datasets_stay_apart(catalog: Catalog) -> None:
