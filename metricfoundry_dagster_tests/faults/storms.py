@@ -12,7 +12,7 @@ from metricfoundry_dagster_tests.faults.storm import Plan, Report, Storm
 from metricfoundry_dagster_tests.faults.victims import servers_of, victims_of
 from metricfoundry_dagster_tests.running_instance import running_instance
 
-#: Who dies on servers, eight in all. ZooKeeper, historical and broker hold nothing of ours; the rest dies on the embedded default.
+#: Who dies on servers, ZooKeeper, historical and broker hold nothing of ours; the rest dies on the embedded default.
 _MORTAL_PROCESSES = {"worker", "warm parent", "daemon", "code server"}
 _MORTAL_SERVERS = ("minio", "postgresql", "coordinator", "indexer")
 
