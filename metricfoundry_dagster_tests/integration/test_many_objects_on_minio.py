@@ -24,7 +24,7 @@ MAX_KEYS, MAX_REGISTRATIONS = 10_000, 2_000
 
 
 class CountingListing:
-    """A listing of which each page, one request, is counted by its store."""
+    """A listing whose pages are counted by its store: a request each, and one or two more where a listing ends."""
 
     def __init__(self, listing: Listing, count: Callable[[], None]) -> None:
         self._listing, self._count = listing, count
