@@ -141,7 +141,7 @@ class RunningInstance:
 
     def warm_parents(self) -> list[psutil.Process]:
         """The process that forks this instance's run workers, if it lives."""
-        return [process for process in self.processes() if _is_called(process, "mf-warm-parent")]
+        return without_children([process for process in self.processes() if _is_called(process, "mf-warm-parent")])
 
     def daemons(self) -> list[psutil.Process]:
         """The daemon of this instance, if it lives."""
@@ -216,6 +216,16 @@ def _runs(process: psutil.Process, module: str) -> bool:
     with suppress(psutil.NoSuchProcess):
         return any(module in argument for argument in process.cmdline())
     return False
+
+
+def without_children(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that none of the others started: a worker has its parent's name until it takes its own."""
+    kept = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.ppid() not in {other.pid for other in processes}:
+                kept.append(process)
+    return kept
 
 
 def _is_called(process: psutil.Process, name: str) -> bool:

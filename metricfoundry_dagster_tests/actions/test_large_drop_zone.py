@@ -196,9 +196,10 @@ def test_every_object_that_stays_is_registered_once_whatever_happens(changes: li
                     watch.tick()
         present = {(info.uri, info.etag) for info in world.store.list(Root.UPLOADS, "incoming/")}
         for _ in range(MOST_TICKS):
-            if present <= (known := registered_in(world)):
+            if present <= registered_in(world):
                 break
             watch.tick()
+        known = registered_in(world)
         assert present <= known
         for _ in range(3):
             watch.tick()

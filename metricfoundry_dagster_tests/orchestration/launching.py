@@ -17,6 +17,7 @@ from dagster._core.instance import InstanceRef
 from dagster._core.launcher.base import LaunchRunContext
 
 from metricfoundry_dagster.orchestration.launcher import WarmRunLauncher
+from metricfoundry_dagster_tests.running_instance import without_children
 
 _TIMEOUT_SECONDS = 120
 _DAGSTER_YAML = Path(__file__).parents[2] / "dagster.yaml"
@@ -77,7 +78,7 @@ class Launching:
 
     def parents(self) -> list[psutil.Process]:
         """The warm parents of this home."""
-        return [each for each in self._processes() if each.name() == "mf-warm-parent"]
+        return without_children([each for each in self._processes() if each.name() == "mf-warm-parent"])
 
     def workers(self) -> list[psutil.Process]:
         """The run workers of this home."""
