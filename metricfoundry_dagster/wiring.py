@@ -98,6 +98,14 @@ def build_store(settings: Settings) -> ObjectStore:
     return FsspecStore(roots, s3=_s3_options(settings))
 
 
+def prepare_before_forks(settings: Settings) -> None:
+    """What children of this process need not do again. Nothing is connected to, nothing starts a thread."""
+    from metricfoundry_dagster.adapters.s3_system import read_descriptions
+
+    if any(getattr(settings, f"{root}_root").startswith("s3://") for root in Root):
+        read_descriptions()
+
+
 def build_sources(settings: Settings, *, only_source_roots: bool) -> Sources:
     """What reads the addresses that people give."""
     from metricfoundry_dagster.adapters.fsspec_sources import FsspecSources

@@ -18,6 +18,7 @@ from metricfoundry_dagster.adapters.file_addresses import (
     scheme_of,
     world_errors,
 )
+from metricfoundry_dagster.adapters.s3_system import s3_system
 from metricfoundry_dagster.domain.errors import Place, UserError, WorldError
 from metricfoundry_dagster.ports.object_store import ObjectInfo
 
@@ -110,9 +111,11 @@ class FsspecSources:
         if scheme not in REMOTE_SCHEMES:
             hint = "Give a local path, or a URI of " + ", ".join(f"{name}://" for name in sorted(REMOTE_SCHEMES)) + "."
             raise UserError("source.not_allowed", f"{scheme}:// is not read", place=Place(file=uri), hint=hint)
+        if scheme == "s3":
+            return s3_system(self._s3.for_fsspec())
         import fsspec  # costs a tenth of a second, and local files never need it
 
-        return fsspec.filesystem(scheme, **(self._s3.for_fsspec() if scheme == "s3" else {}))
+        return fsspec.filesystem(scheme)
 
 
 class _RemoteStream(io.RawIOBase):

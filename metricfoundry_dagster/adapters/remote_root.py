@@ -8,6 +8,7 @@ from typing import Any
 
 from metricfoundry_dagster.adapters.file_addresses import describe_remote, scheme_of, world_errors
 from metricfoundry_dagster.adapters.s3_listing import S3Listing
+from metricfoundry_dagster.adapters.s3_system import s3_system
 from metricfoundry_dagster.adapters.small_copies import SmallCopies
 from metricfoundry_dagster.adapters.whole_listing import WholeListing
 from metricfoundry_dagster.domain.errors import InternalError, UserError, WorldError
@@ -123,9 +124,11 @@ class RemoteRoot:
         return f"{self._base}/{key}"
 
     def _system(self) -> Any:
+        # asked for each time: fsspec keeps one instance per process and thread, which forks must not share
+        if self._scheme == "s3":
+            return s3_system(self._options)
         import fsspec  # costs a tenth of a second, and a local store never needs it
 
-        # asked for each time: fsspec keeps one instance per process and thread, which forks must not share
         return fsspec.filesystem(self._scheme, **self._options)
 
     def _blocks(self) -> dict[str, int]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from metricfoundry_dagster.adapters.file_addresses import S3Options, scheme_of, world_errors
+from metricfoundry_dagster.adapters.s3_system import s3_system
 
 _HOME_REGION = "us-east-1"  # the only one that S3 refuses to be told
 
@@ -20,10 +21,8 @@ def make_bucket(name: str, s3: S3Options) -> bool:
     Raises:
         WorldError: `store.unreachable`, also when the bucket is somebody else's.
     """
-    import fsspec
-
     with world_errors(f"s3://{name}"):
-        system = fsspec.filesystem("s3", **s3.for_fsspec())
+        system = s3_system(s3.for_fsspec())
         try:
             system.call_s3("head_bucket", Bucket=name)
         except FileNotFoundError:

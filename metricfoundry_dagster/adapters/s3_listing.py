@@ -1,12 +1,10 @@
 """A listing of S3 by pages: one `ListObjectsV2` each, from any key on, and no cache in between."""
 
-import os
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from metricfoundry_dagster.adapters.file_addresses import describe_remote, world_errors
 from metricfoundry_dagster.adapters.object_keys import end_of_folder
+from metricfoundry_dagster.adapters.s3_system import s3_system
 from metricfoundry_dagster.ports.object_store import Page
 
 _MOST_KEYS = 1_000  # that one answer may have
@@ -69,11 +67,8 @@ class S3Listing:
         return contents, bool(contents) and (answer["IsTruncated"] or len(contents) >= limit)
 
     def _ask(self, prefix: str, limit: int, **wishes: str) -> dict[str, Any]:
-        import fsspec  # costs a tenth of a second, and a local store never needs it
-
         with world_errors(self._address + prefix):
-            system = fsspec.filesystem("s3", **self._options, session=_session(os.getpid()))
-            answer: dict[str, Any] = system.call_s3(
+            answer: dict[str, Any] = s3_system(self._options).call_s3(
                 "list_objects_v2",
                 Bucket=self._bucket,
                 Prefix=self._above + prefix,
@@ -81,24 +76,3 @@ class S3Listing:
                 **{name: value for name, value in wishes.items() if value},
             )
             return answer
-
-
-@lru_cache(maxsize=1)
-def _session(_pid: int) -> Any:
-    """The session of this process whose clients read times as S3 writes them, without trying every way to write a time."""
-    from aiobotocore.session import AioSession
-
-    session = AioSession()
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
-    return session
-
-
-def _moment(text: str) -> datetime:
-    """A time of a listing, as ISO 8601; what headers hold is written otherwise."""
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        from botocore.utils import parse_timestamp
-
-        moment: datetime = parse_timestamp(text)
-        return moment.astimezone(UTC)

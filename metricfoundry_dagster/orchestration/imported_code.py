@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import metricfoundry_dagster
+from metricfoundry_dagster.orchestration.process_settings import process_settings
+from metricfoundry_dagster.wiring import prepare_before_forks
 
 _PACKAGE = Path(metricfoundry_dagster.__file__).parent
 _DEFINITIONS = "metricfoundry_dagster.definitions"
@@ -54,6 +56,7 @@ def import_code() -> None:
         with suppress(ImportError):
             importlib.import_module(name)
     importlib.import_module(f"{metricfoundry_dagster.__name__}.pipeline.profiling.render_report").report_template()
+    prepare_before_forks(process_settings())
 
 
 def _modules_of_rooms() -> Iterator[str]:

@@ -10,11 +10,16 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
 from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
 
-from metricfoundry_dagster.orchestration.remembered_partitions import RemembersPartitions
+from metricfoundry_dagster.orchestration.worker_event_log import WorkerEventLog
 
 
-class KeptPostgresEventLogStorage(RemembersPartitions, PostgresEventLogStorage):
-    """Dagster's events in PostgreSQL, without asking the same twice."""
+class KeptPostgresEventLogStorage(WorkerEventLog, PostgresEventLogStorage):
+    """Dagster's events in PostgreSQL."""
+
+    def dispose(self) -> None:
+        """Store what waits, and close the connections."""
+        self.store_waiting()
+        super().dispose()
 
 
 class KeptPostgresStorage(DagsterPostgresStorage):

@@ -24,7 +24,7 @@ from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import Sqlit
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-from metricfoundry_dagster.orchestration.remembered_partitions import RemembersPartitions
+from metricfoundry_dagster.orchestration.worker_event_log import WorkerEventLog
 
 
 class _Engine:
@@ -91,7 +91,7 @@ class KeptSqliteRunStorage(SqliteRunStorage):
         self._engines.close()
 
 
-class KeptSqliteEventLogStorage(RemembersPartitions, SqliteEventLogStorage):
+class KeptSqliteEventLogStorage(WorkerEventLog, SqliteEventLogStorage):
     """Dagster's events in SQLite, over one engine for the run's file and one for the index."""
 
     def __init__(self, base_dir: str) -> None:
@@ -116,7 +116,8 @@ class KeptSqliteEventLogStorage(RemembersPartitions, SqliteEventLogStorage):
             self._initdb(engine)
 
     def dispose(self) -> None:
-        """Close the connections."""
+        """Store what waits, and close the connections."""
+        self.store_waiting()
         super().dispose()
         self._engines.close()
 
