@@ -6,11 +6,16 @@ Source: the storage classes of the pinned version.
 from collections.abc import Mapping
 from typing import Any, Self
 
+from dagster._core.storage.base_storage import DagsterStorage
 from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
+from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
 
-from metricfoundry_dagster.orchestration.worker_event_log import WorkerEventLog
+from metricfoundry_dagster.orchestration.worker_storage import WorkerEventLog, WorkerRuns
+
+
+class KeptPostgresRunStorage(WorkerRuns, PostgresRunStorage):
+    """Dagster's runs in PostgreSQL."""
 
 
 class KeptPostgresEventLogStorage(WorkerEventLog, PostgresEventLogStorage):
@@ -26,10 +31,15 @@ class KeptPostgresStorage(DagsterPostgresStorage):
     """What `DagsterPostgresStorage` is, for a process that need not look whether its tables exist."""
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None, token_provider: Any) -> None:
-        super().__init__(postgres_url, should_autocreate_tables=False, inst_data=inst_data, token_provider=token_provider)
-        self._event_log_storage = KeptPostgresEventLogStorage(
-            postgres_url, should_autocreate_tables=False, token_provider=token_provider
-        )
+        # Past the constructor of Dagster's class, which opens storages of Dagster's own.
+        DagsterStorage.__init__(self)  # type: ignore[no-untyped-call, arg-type] # Dagster's base class is hardly annotated
+        self.postgres_url = postgres_url
+        self.should_autocreate_tables = False
+        self._inst_data = inst_data
+        arguments: dict[str, Any] = {"should_autocreate_tables": False, "token_provider": token_provider}
+        self._run_storage = KeptPostgresRunStorage(postgres_url, **arguments)
+        self._event_log_storage = KeptPostgresEventLogStorage(postgres_url, **arguments)
+        self._schedule_storage = PostgresScheduleStorage(postgres_url, **arguments)
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:

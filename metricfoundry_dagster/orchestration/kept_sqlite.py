@@ -24,7 +24,7 @@ from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import Sqlit
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-from metricfoundry_dagster.orchestration.worker_event_log import WorkerEventLog
+from metricfoundry_dagster.orchestration.worker_storage import WorkerEventLog, WorkerRuns
 
 
 class _Engine:
@@ -73,7 +73,7 @@ class _Engines:
         self._open = {}
 
 
-class KeptSqliteRunStorage(SqliteRunStorage):
+class KeptSqliteRunStorage(WorkerRuns, SqliteRunStorage):
     """Dagster's runs in SQLite, over one engine that keeps its connections."""
 
     def __init__(self, conn_string: str) -> None:

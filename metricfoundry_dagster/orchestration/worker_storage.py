@@ -1,9 +1,9 @@
-"""What the event log storages of a run worker have in common: they ask for nothing twice, and write small talk together.
+"""What the storages of a run worker have in common: they ask for nothing twice, and write small talk together.
 
 A run of five assets has some fifty events, for most of which nobody waits, and asks for partitions, columns and its
 own last materializations dozens of times. On any storage that is more than the work on a small dataset.
 
-Source: the event log storages of the pinned version.
+Source: the storages of the pinned version.
 """
 
 import threading
@@ -13,6 +13,7 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterEventType, EventLogEntr
 from dagster._core.storage.event_log.base import EventLogConnection
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from sqlalchemy import Connection
 
 #: Events that change nothing beside the log, and are followed by one that does: nobody sees whether they come with it.
@@ -28,8 +29,19 @@ _CAN_WAIT = {
 }
 
 
+class WorkerRuns(SqlRunStorage):
+    """Mixed into a storage of runs, before it. Columns that were there once are not asked for again."""
+
+    _stats_columns_seen = False
+
+    def has_run_stats_index_cols(self) -> bool:
+        """Whether runs have the columns of their start and end."""
+        self._stats_columns_seen = self._stats_columns_seen or super().has_run_stats_index_cols()
+        return self._stats_columns_seen
+
+
 class WorkerEventLog(SqlEventLogStorage):
-    """Mixed into a storage, before it. What was there once is not asked for again. What was not there is."""
+    """Mixed into a storage of events, before it. What was there once is not asked for again. What was not there is."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         self._tables_seen: set[str] = set()
