@@ -214,7 +214,7 @@ class Storm:
             jobs = self._look()
             if (
                 self._drops.is_done
-                and len(jobs) == self._plan.datasets
+                and len(jobs) == len(APPENDED) + self._drops.planned
                 and _completed(jobs) == len(jobs)
                 and self._runs_are_over()
             ):
