@@ -13,9 +13,7 @@ from deploy.servers.run_minio import REGION, endpoint_url, s3_client
 from deploy.servers.run_postgresql import execute, postgresql_url
 from deploy.servers.run_stack import temporary_stack
 from deploy.servers.stack import Stack
-from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.settings import Settings
-from metricfoundry_dagster.wiring import build_ports
 from metricfoundry_dagster_tests.embedded import embedded_settings
 
 _SERVERS = {"embedded": (), "postgresql": ("postgresql", "minio"), "druid": ("postgresql", "minio", "druid")}
@@ -52,10 +50,10 @@ class Place:
             settings |= {"druid_overlord_url": overlord_url(site), "druid_broker_url": broker_url(site)}
         return settings
 
-    def fresh_ports(self) -> Ports:
-        """Ports of this process on such stores."""
+    def fresh_home(self) -> Settings:
+        """All settings of a process on such stores, with a home of its own."""
         folder = self._folder / secrets.token_hex(4)
-        return build_ports(Settings(**{**embedded_settings(folder).model_dump(), **self.fresh_settings()}))
+        return Settings(**{**embedded_settings(folder).model_dump(), **self.fresh_settings()})
 
     def servers(self, *names: str) -> list[psutil.Process]:
         """The processes of some of its servers."""

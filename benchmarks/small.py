@@ -6,7 +6,7 @@ druid: the same servers with Druid), in one run:
     floor    `take_through` called for one dataset after the other, in one plain process, on the same kind of stores
     batch    1,000 files of 10 KB put into the drop zone of a running instance
     single   files of 10 KB put in one at a time, each carried by a run of its own, forked from the warm process
-    100mb    one large file, carried by a run of its own
+    100mb    large files, one at a time, each carried by a run of its own
 
 CPU of a batch or single is that of the processes that carry the runs; the cases that end in `-everything` count what
 daemon, code server and web server did as well, and those in `-servers` what PostgreSQL and MinIO did. Latency is from
@@ -16,11 +16,14 @@ were counted by a query. `SIZE=small` takes 100 files and 5 MB; `PLACES=embedded
 
 import json
 import os
+import secrets
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -34,8 +37,11 @@ from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.domain.layout import INCOMING
 from metricfoundry_dagster.domain.products import Root
+from metricfoundry_dagster.orchestration.imported_code import import_code
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.catalog import DatasetFilter
+from metricfoundry_dagster.settings import Settings
+from metricfoundry_dagster.wiring import build_ports
 from metricfoundry_dagster_tests.embedded import carry
 from metricfoundry_dagster_tests.running_instance import RunningInstance, running_instance
 
@@ -43,6 +49,7 @@ _SMALL = os.environ.get("SIZE") == "small"
 _FILES = 100 if _SMALL else 1_000
 _SINGLES = 5 if _SMALL else 20
 _FILE_BYTES = 10_000
+_LARGES = 3
 _LARGE_BYTES = 5_000_000 if _SMALL else 100_000_000
 _PLACES = os.environ.get("PLACES", "embedded,postgresql,druid").split(",")
 _PATIENCE_SECONDS = 1_800.0
@@ -63,31 +70,55 @@ def main() -> None:
 
 
 def _measure(here: Place, folder: Path) -> None:
+    floor = _Floor(here)
     # One dataset after the other takes Druid some seconds each, so that few must do.
-    floor_files = min(_FILES, 5) if here.name == "druid" else _FILES
-    floor, floor_servers_s = _floor(here, sales_files(floor_files, _FILE_BYTES))
-    each = Cost(floor.cpu_s / floor_files, floor.wall_s / floor_files)
-    large, _ = _floor(here, sales_files(1, _LARGE_BYTES))
+    files = min(_FILES, 5) if here.name == "druid" else _FILES
+    alone, servers_s = floor.take(sales_files(files, _FILE_BYTES))
     with running_instance(folder, **here.fresh_settings()) as instance:
-        bench = _Bench(here, instance)
+        bench = _Bench(here, instance, floor)
         bench.found_datasource()
-        bench.batch(each, floor_servers_s / floor_files)
-        bench.singles(each)
-        bench.large(large)
+        bench.batch(Cost(alone.cpu_s / files, alone.wall_s / files), servers_s / files)
+        bench.singles()
+        bench.large()
 
 
-def _floor(here: Place, files: Iterable[bytes]) -> tuple[Cost, float]:
-    """The cost in this process, and the CPU seconds of PostgreSQL and MinIO."""
-    ports = here.fresh_ports()
-    warm, *jobs = [_register(ports, f"{number}.csv", content) for number, content in enumerate([*sales_files(1, 1_000), *files])]
-    carry(ports, warm)
-    servers = here.servers("postgresql", "minio")
-    before_s = spent_s(servers)
+class _Floor:
+    """The stages as plain function calls in this process, on stores of their own."""
+
+    def __init__(self, here: Place) -> None:
+        self._here = here
+        self._ports = build_ports(here.fresh_home())
+        self._servers = here.servers("postgresql", "minio")
+        self.take(sales_files(1, 1_000))  # warms what a first call warms
+
+    def take(self, files: Iterable[bytes]) -> tuple[Cost, float]:
+        """The cost in this process, and the CPU seconds of PostgreSQL and MinIO; what comes before the stages is not counted."""
+        jobs = [_register(self._ports, f"{secrets.token_hex(8)}.csv", content) for content in files]
+        before_s = spent_s(self._servers)
+        with Stopwatch() as elapsed:
+            for job in jobs:
+                products = carry(self._ports, job)
+                _require(products[-1].gate.passed, products[-1].gate)
+        return elapsed(), spent_s(self._servers) - before_s
+
+    def take_one(self, content: bytes) -> Cost:
+        """The cost of one dataset."""
+        return self.take([content])[0]
+
+    def take_afresh(self, content: bytes) -> Cost:
+        """The cost of one dataset in a new process, which like a run's finds no memory and no library in use."""
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            return process.submit(_take_one, self._here.fresh_home(), content).result()
+
+
+def _take_one(settings: Settings, content: bytes) -> Cost:
+    import_code()  # as a run's process has it: all is imported, and nothing was used
+    ports = build_ports(settings)
+    job = _register(ports, "measured.csv", content)
     with Stopwatch() as elapsed:
-        for job in jobs:
-            products = carry(ports, job)
-            _require(products[-1].gate.passed, products[-1].gate)
-    return elapsed(), spent_s(servers) - before_s
+        products = carry(ports, job)
+    _require(products[-1].gate.passed, products[-1].gate)
+    return elapsed()
 
 
 def _register(ports: Ports, name: str, content: bytes) -> Job:
@@ -100,8 +131,9 @@ def _register(ports: Ports, name: str, content: bytes) -> Job:
 class _Bench:
     """Work given to one running instance."""
 
-    def __init__(self, here: Place, instance: RunningInstance) -> None:
+    def __init__(self, here: Place, instance: RunningInstance, floor: _Floor) -> None:
         self._place = here.name
+        self._floor = floor
         self._servers = here.servers("postgresql", "minio")
         self._instance = instance
 
@@ -124,9 +156,9 @@ class _Bench:
         if self._servers:
             self._print("batch-servers", "cpu_s", servers_s, floor_servers_s * _FILES)
 
-    def singles(self, floor: Cost) -> None:
-        """Small files one at a time."""
-        runs_s, all_s, latencies_s = [], [], []
+    def singles(self) -> None:
+        """Small files one at a time, each beside the floor of the same moment: a shared machine is not always as fast."""
+        runs_s, all_s, latencies_s, floors = [], [], [], []
         for number, content in enumerate(sales_files(_SINGLES, _FILE_BYTES)):
             meter = InstanceMeter(self._instance)
             self._drop(f"single_{number}.csv", content)
@@ -134,19 +166,25 @@ class _Bench:
             runs_s.append(meter.runs_s())
             all_s.append(meter.all_s())
             latencies_s.append(self._newest_latency_s())
+            floors.append(self._floor.take_one(content))
+        floor = Cost(median(cost.cpu_s for cost in floors), median(cost.wall_s for cost in floors))
         self._print("single-warm", "cpu_s", median(runs_s), floor.cpu_s)
         self._print("single-warm-everything", "cpu_s", median(all_s), floor.cpu_s)
         self._print("single-warm-p50", "wall_s", median(latencies_s), floor.wall_s)
         self._print("single-warm-p95", "wall_s", quantiles(latencies_s, n=20)[-1], floor.wall_s)
 
-    def large(self, floor: Cost) -> None:
-        """One large file."""
-        meter = InstanceMeter(self._instance)
-        [content] = sales_files(1, _LARGE_BYTES)
-        self._drop("large.csv", content)
-        self._wait_for_newest("large.csv")
-        self._print("100mb", "cpu_s", meter.runs_s(), floor.cpu_s)
-        self._print("100mb", "wall_s", self._newest_latency_s(), floor.wall_s)
+    def large(self) -> None:
+        """Large files, each in a run of its own."""
+        runs_s, latencies_s, floors = [], [], []
+        for number, content in enumerate(sales_files(_LARGES, _LARGE_BYTES)):
+            meter = InstanceMeter(self._instance)
+            self._drop(f"large_{number}.csv", content)
+            self._wait_for_newest(f"large_{number}.csv")
+            runs_s.append(meter.runs_s())
+            latencies_s.append(self._newest_latency_s())
+            floors.append(self._floor.take_afresh(content))
+        self._print("100mb", "cpu_s", median(runs_s), median(cost.cpu_s for cost in floors))
+        self._print("100mb", "wall_s", median(latencies_s), median(cost.wall_s for cost in floors))
 
     # ---- how work is given and waited for
 
