@@ -66,7 +66,8 @@ def _describe_details(product: StageProduct) -> dict[str, dg.MetadataValue]:
         metadata["contract"] = dg.MetadataValue.text(f"{contract['name']} version {contract['version']}")
     if product.stage is Stage.DRUID_DATASOURCE and details:
         metadata["datasource"] = dg.MetadataValue.text(str(details["datasource"]))
-        metadata["version"] = dg.MetadataValue.int(int(details["version"]))
+        if details["version"] is not None:  # none was recorded when the engine did not count what it was given
+            metadata["version"] = dg.MetadataValue.int(int(details["version"]))
         tables = ", ".join(table["name"] for table in details["tables"])
         metadata["dagster/table_name"] = dg.MetadataValue.text(tables)
         metadata["query"] = dg.MetadataValue.md(f"`metricfoundry query 'FROM \"{details['datasource']}\" LIMIT 10'`")

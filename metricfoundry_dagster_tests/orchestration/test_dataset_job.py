@@ -1,6 +1,6 @@
 """The job through Dagster itself, on an ephemeral instance over real ports."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,13 +13,15 @@ import pytest
 from dagster._core.events import DagsterEventType
 
 from metricfoundry_dagster.domain.datasets import random_dataset_id
-from metricfoundry_dagster.domain.errors import FencedError
+from metricfoundry_dagster.domain.errors import FencedError, MetricFoundryError, WorldError
 from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.domain.products import Stage, StageProduct
+from metricfoundry_dagster.domain.served import Servable
 from metricfoundry_dagster.orchestration.build import build_definitions
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.catalog import Catalog
 from metricfoundry_dagster.ports.runs import JOB_ID_TAG
+from metricfoundry_dagster.ports.serving_engine import ServingEngine
 from metricfoundry_dagster_tests.embedded import GOOD_CSV, embedded_ports, embedded_settings, register, write_source
 
 
@@ -173,6 +175,30 @@ def test_a_publish_that_fails_for_good_closes_the_job_with_its_reason(
     assert not result.success
     closed = ports.catalog.job(job.job_id)
     assert (closed.state, closed.error and closed.error.code) == (JobState.FAILED, "attempt.fenced")
+
+
+def test_rows_that_the_engine_miscounts_fail_their_gate(ports: Ports, instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    """No version is recorded, and the UI shows the failed check: no error of its own."""
+    job = register(ports, write_source(tmp_path))
+    result = run_job(replace(ports, engine=cast(ServingEngine, Miscounting(ports))), instance, tmp_path, job)
+    assert not result.success
+    assert evaluations(instance, result.run_id)["rows_served"] == (False, job.dataset_id)
+    closed = ports.catalog.job(job.job_id)
+    assert (closed.state, closed.error and closed.error.code) == (JobState.FAILED, "serving.count_mismatch")
+
+
+class Miscounting:
+    """The real engine, but for serving, which finds fewer rows than were given."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._engine = ports.engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def serve_all(self, servables: Sequence[Servable]) -> list[MetricFoundryError]:
+        """Refuse each."""
+        return [WorldError("serving.count_mismatch", f"{each.datasource}: 1 row was seen") for each in servables]
 
 
 class FencedWhilePublishing:
