@@ -47,9 +47,9 @@ def recover_batch(ports: Ports, run_id: str, jobs: Sequence[Job], run_state: Run
     suspect = _find_suspect(rest) if run_state is RunState.FAILED else None
     limit = _smaller(rest) if run_state is RunState.FAILED and suspect is None else None
     innocent = [_given_back(job, run_id, limit) for job in rest if job is not suspect]
-    given_back = ports.catalog.give_back(innocent, now)
+    given_back = ports.catalog.give_back(innocent, run_id, now)
     # The suspect last: whoever dies before this finds it under way again.
-    died = _bury(ports, suspect) if suspect is not None else 0
+    died = _bury(ports, suspect, run_id) if suspect is not None else 0
     return BatchRecovery(suspect, given_back, len(served) + died)
 
 
@@ -72,16 +72,15 @@ def _is_begun(job: Job) -> bool:
 
 
 def _given_back(job: Job, run_id: str, limit: int | None) -> GivenBack:
-    limits = [each for each in (limit, job.batch_limit) if each is not None]
     reason = WorldError("batch.interrupted", f"run {run_id} ended before {job.dataset_id} was done").record
-    return GivenBack(job.job_id, reason, batch_limit=min(limits, default=None))
+    return GivenBack(job.job_id, reason, batch_limit=limit)
 
 
-def _bury(ports: Ports, suspect: Job) -> int:
+def _bury(ports: Ports, suspect: Job, run_id: str) -> int:
     """Let the suspect go on alone, unless its workers died too often; give how many jobs ended for good."""
     error, is_last = death_of(suspect, ports)
     if is_last:
         ports.catalog.close_jobs([Ending(suspect.job_id, JobState.FAILED, error)], ports.clock.now())
         return 1
-    ports.catalog.give_back([GivenBack(suspect.job_id, error, batch_limit=1)], ports.clock.now())
+    ports.catalog.give_back([GivenBack(suspect.job_id, error, batch_limit=1)], run_id, ports.clock.now())
     return 0

@@ -223,8 +223,8 @@ class _Carrier:
 
     def _give_up(self, job_id: str, error: ErrorRecord) -> None:
         """Let one that the world did not answer for be tried again later, alone, where it holds up nobody."""
-        catalog = self._ports.catalog
-        self._patiently(lambda: give_up_job(catalog.job(job_id), error, self._ports, batch_limit=1))
+        run_id, catalog = self._run_ids[0], self._ports.catalog
+        self._patiently(lambda: give_up_job(run_id, catalog.job(job_id), error, self._ports, batch_limit=1))
 
     def _patiently(self, act: Callable[[], _Result]) -> _Result:
         """Try again, a bounded number of times, while the world does not answer."""
@@ -254,7 +254,7 @@ class _Carrier:
             )
             for job_id in sorted(carried | {job_id for _, job_id in rest})
         ]
-        return BatchInterrupted(error.record, self._ports.catalog.give_back(given, now))
+        return BatchInterrupted(error.record, self._ports.catalog.give_back(given, self._run_ids[0], now))
 
 
 def what_was_made(job: Job, ports: Ports) -> Taken:

@@ -162,16 +162,16 @@ def give_up(run_id: str, dataset_id: str, error: ErrorRecord, ports: Ports) -> N
     """
     for job in ports.catalog.jobs_of_run(run_id):
         if job.dataset_id == dataset_id and not job.state.ended:
-            give_up_job(job, error, ports, batch_limit=job.batch_limit)
+            give_up_job(run_id, job, error, ports, batch_limit=job.batch_limit)
 
 
-def give_up_job(job: Job, error: ErrorRecord, ports: Ports, *, batch_limit: int | None) -> None:
+def give_up_job(run_id: str, job: Job, error: ErrorRecord, ports: Ports, *, batch_limit: int | None) -> None:
     """Close one job as `give_up` does; what takes it up later goes in batches of `batch_limit` at the most."""
     now = ports.clock.now()
     failures = _failures_before(job, ports)
     if error.code in SERVERS_AWAY and failures + 1 < MAX_WORLD_FAILURES:
         hold = min(_LONGEST_HOLD, _FIRST_HOLD * 2**failures)
-        ports.catalog.give_back([GivenBack(job.job_id, error, batch_limit=batch_limit, held_until=now + hold)], now)
+        ports.catalog.give_back([GivenBack(job.job_id, error, batch_limit=batch_limit, held_until=now + hold)], run_id, now)
     else:
         ending = ending_after(job.job_id, error)
         ports.catalog.close_job(ending.job_id, ending.state, ending.error, now)

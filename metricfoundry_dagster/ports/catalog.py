@@ -227,11 +227,12 @@ class Jobs(Protocol):
         `dataset.not_found`.
         """
 
-    def give_back(self, jobs: Sequence[GivenBack], now: datetime) -> int:
+    def give_back(self, jobs: Sequence[GivenBack], run_id: str, now: datetime) -> int:
         """Let another run take up what a run that carried many jobs did not finish, in one transaction.
 
         A queued job waits again, as created, and belongs to no run. One that was begun ends as failed with its error,
-        and a new one waits in its place. Those that have ended stay as they are. Gives how many wait now.
+        and a new one waits in its place. A smaller limit that a job has already stays. Those that have ended, or that
+        `run_id` does not carry, stay as they are. Gives how many wait now.
         """
 
     def jobs_of_run(self, run_id: str) -> list[Job]:

@@ -10,12 +10,13 @@ import pytest
 
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.errors import ConflictError, MetricFoundryError, WorldError
-from metricfoundry_dagster.domain.jobs import Job, JobState
+from metricfoundry_dagster.domain.jobs import Attempt, Job, JobState
 from metricfoundry_dagster.domain.layout import manifest_key
 from metricfoundry_dagster.domain.products import Root, Stage
 from metricfoundry_dagster.domain.served import Servable, Serving
 from metricfoundry_dagster.pipeline.batch_flow import BatchInterrupted, BatchPace, Taken, carry_batch, what_was_made
 from metricfoundry_dagster.ports.bundle import Ports
+from metricfoundry_dagster.ports.catalog import GivenBack
 from metricfoundry_dagster.ports.contract_files import ContractFiles
 from metricfoundry_dagster_tests.embedded import GOOD_CSV, embedded_ports, ingest, register, write_source
 from metricfoundry_dagster_tests.fakes.memory_engine import MemoryEngine
@@ -273,6 +274,21 @@ def test_an_engine_that_is_away_gives_all_of_the_group_back(batch: Batch) -> Non
     assert batch.states() == [(JobState.CREATED, "")] * 2
     earlier = [batch.ports.catalog.job(job.job_id) for job in jobs]
     assert {job.error.code for job in earlier if job.error} == {"batch.interrupted"}
+
+
+def test_a_run_that_is_started_again_takes_nothing_from_the_run_that_took_over(batch: Batch) -> None:
+    """Its jobs were given back, and are another's by now, when the world goes away."""
+    jobs = [batch.add(f"{number}.csv") for number in range(4)]
+    catalog, now = batch.ports.catalog, batch.ports.clock.now()
+    batch.ports.catalog.attach_batch("batch-1", RUN)
+    reason = WorldError("batch.interrupted", "its worker died").record
+    catalog.give_back([GivenBack(job.job_id, reason) for job in jobs], RUN, now)
+    catalog.claim_jobs({job.job_id: "batch-2" for job in jobs}, now)
+    attempts = catalog.open_jobs([(job.dataset_id, job.job_id) for job in jobs[:3]], "run-2", None, now)
+    batch.jobs[3:] = [batch.add("away.csv")]
+    with pytest.raises(BatchInterrupted, match="1 datasets go on"):
+        batch.carry(run="run-3", ports=replace(batch.ports, engine=FailingEngine(batch.ports, failures=9)))
+    assert [attempt.job for attempt in attempts if isinstance(attempt, Attempt)] == [catalog.job(job.job_id) for job in jobs[:3]]
 
 
 def test_a_run_that_is_started_again_takes_only_what_was_not_completed(batch: Batch) -> None:

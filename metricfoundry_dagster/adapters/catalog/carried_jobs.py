@@ -4,6 +4,7 @@ What one job goes through is in `jobs.py` and `job_opening.py`.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, literal_column, or_, select, update
@@ -67,7 +68,7 @@ class SqlCarriedJobs(DatabaseUser):
             if rows:
                 connection.execute(unended.values(progress_percent=percent), rows)
 
-    def give_back(self, given: Sequence[GivenBack], now: datetime) -> int:
+    def give_back(self, given: Sequence[GivenBack], run_id: str, now: datetime) -> int:
         """Let another run take up what this one did not finish. Described at the port."""
         by_id = {each.job_id: each for each in given}
         with self._database.writing() as connection:
@@ -75,10 +76,11 @@ class SqlCarriedJobs(DatabaseUser):
             for chunk in in_chunks(by_id):
                 dataset_ids = connection.scalars(select(jobs.c.dataset_id).where(jobs.c.job_id.in_(chunk))).all()
                 of_datasets = _lock(connection, sorted(dataset_ids))
-                unended = [job for known in of_datasets.values() for job in known if job.job_id in by_id and not job.state.ended]
-                _release(connection, [by_id[job.job_id] for job in unended if job.state in _WAITING])
-                _replace(connection, [(job, by_id[job.job_id]) for job in unended if job.state is JobState.PROCESSING], now)
-                waiting += len(unended)
+                carried = [job for known in of_datasets.values() for job in known if job.run_id == run_id and not job.state.ended]
+                own = [(job, _no_larger(by_id[job.job_id], job.batch_limit)) for job in carried if job.job_id in by_id]
+                _release(connection, [each for job, each in own if job.state in _WAITING])
+                _replace(connection, [(job, each) for job, each in own if job.state is JobState.PROCESSING], now)
+                waiting += len(own)
             return waiting
 
     def jobs_of_run(self, run_id: str) -> list[Job]:
@@ -163,6 +165,12 @@ def _open_one(
         return Attempt(find_dataset(connection, dataset_id), job)
     except MetricFoundryError as error:
         return error
+
+
+def _no_larger(given: GivenBack, known_limit: int | None) -> GivenBack:
+    """A limit that was set once holds until the dataset is done: else narrowing would begin anew."""
+    limits = [limit for limit in (given.batch_limit, known_limit) if limit is not None]
+    return replace(given, batch_limit=min(limits, default=None))
 
 
 def _release(connection: Connection, given: Sequence[GivenBack]) -> None:

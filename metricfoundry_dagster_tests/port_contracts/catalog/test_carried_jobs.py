@@ -105,7 +105,7 @@ def test_what_a_run_gives_back_waits_again(catalog: Catalog, datasets: list[Data
     catalog.close_job(done[1], JobState.COMPLETED, None, NOON)
     catalog.close_job(canceled[1], JobState.CANCELED, None, NOON)
     given = [GivenBack(job_id, ERROR, batch_limit=1, held_until=NOON) for _, job_id in (done, begun_one, queued, canceled)]
-    assert catalog.give_back(given, LATER) == 2
+    assert catalog.give_back(given, "run-1", LATER) == 2
     assert [waiting.dataset_id for waiting in catalog.waiting_jobs(9, NOON)] == [queued[0], begun_one[0]]
     ended = catalog.job(begun_one[1])
     assert (ended.state, ended.error, ended.ended_at) == (JobState.FAILED, ERROR, LATER)
@@ -114,9 +114,31 @@ def test_what_a_run_gives_back_waits_again(catalog: Catalog, datasets: list[Data
     assert [catalog.job(job_id).state for _, job_id in (done, canceled)] == [JobState.COMPLETED, JobState.CANCELED]
 
 
+def test_a_run_gives_back_nothing_that_another_carries(catalog: Catalog, datasets: list[Dataset]) -> None:
+    """A run that is started again, or outlives its death, knows ids of jobs that others took up meanwhile."""
+    begun_one, queued, *free = named(catalog, datasets)
+    opened(catalog, datasets[:1], "run-2")
+    catalog.attach_run(queued[1], "run-2")
+    before = [catalog.job(job_id) for _, job_id in (begun_one, queued, *free)]
+    given = [GivenBack(job.job_id, ERROR, batch_limit=1, held_until=LATER) for job in before]
+    assert catalog.give_back(given, "run-1", NOON) == 0
+    assert [catalog.job(job.job_id) for job in before] == before
+
+
+def test_a_limit_can_be_made_smaller_and_never_larger(catalog: Catalog, datasets: list[Dataset]) -> None:
+    """Whether the job was begun, and has a successor, or not."""
+    for run_id, limit, known in (("run-1", 8, 8), ("run-2", None, 8), ("run-3", 9, 8), ("run-4", 2, 2)):
+        jobs = named(catalog, datasets[:2])
+        catalog.claim_jobs({job_id: "batch-1" for _, job_id in jobs}, NOON)
+        catalog.attach_batch("batch-1", run_id)
+        opened(catalog, datasets[:1], run_id)
+        catalog.give_back([GivenBack(job_id, ERROR, batch_limit=limit) for _, job_id in jobs], run_id, NOON)
+        assert [catalog.job(job_id).batch_limit for _, job_id in named(catalog, datasets[:2])] == [known, known]
+
+
 def test_a_worker_whose_job_was_given_back_publishes_and_serves_nothing_more(catalog: Catalog, datasets: list[Dataset]) -> None:
     [attempt] = opened(catalog, datasets[:1])
-    catalog.give_back([GivenBack(attempt.job.job_id, ERROR)], NOON)
+    catalog.give_back([GivenBack(attempt.job.job_id, ERROR)], "run-1", NOON)
     [refusal] = catalog.publish_all([(product(attempt), attempt.job.job_id)], NOON)
     assert refusal is not None
     assert refusal.code == "attempt.fenced"

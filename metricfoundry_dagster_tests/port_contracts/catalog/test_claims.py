@@ -56,7 +56,7 @@ def test_a_claim_that_led_to_a_run_is_not_given_again(catalog: Catalog) -> None:
 
 def test_a_job_that_is_held_back_waits_until_its_time(catalog: Catalog) -> None:
     job = begun(catalog, registered(catalog)).job
-    catalog.give_back([GivenBack(job.job_id, ERROR, batch_limit=7, held_until=LATER)], NOON)
+    catalog.give_back([GivenBack(job.job_id, ERROR, batch_limit=7, held_until=LATER)], "run-1", NOON)
     assert catalog.waiting_jobs(9, NOON) == []
     [waiting] = catalog.waiting_jobs(9, LATER)
     assert (waiting.dataset_id, waiting.batch_limit) == (job.dataset_id, 7)
