@@ -8,20 +8,38 @@ import dagster as dg
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.jobs import Job
-from metricfoundry_dagster.domain.products import StageProduct
+from metricfoundry_dagster.domain.products import Stage, StageProduct
 from metricfoundry_dagster.orchestration.batch_events import EventsOfRun, evaluation_entries, materialization_entry
-from metricfoundry_dagster.pipeline.batch_flow import what_was_made
+from metricfoundry_dagster.pipeline.batch_flow import Taken, what_was_made
+from metricfoundry_dagster.pipeline.manifests import read_product
 from metricfoundry_dagster.ports.bundle import Ports
 
 #: Runs of one partition that are looked through, newest first.
 _LOOKED_AT = 20
+_MISSING = "store.object_missing"
 _TOLD = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+
+
+def what_can_be_told(job: Job, ports: Ports) -> Taken:
+    """What became of a job that has ended, as far as its manifests are there: a bucket may have been tidied or restored since.
+
+    Where it stopped is left out then: that is known only from all of them.
+    """
+    try:
+        return what_was_made(job, ports)
+    except WorldError as error:
+        if error.code != _MISSING:
+            raise
+    found = [_readable(job, stage, ports) for stage in Stage]
+    products = [product for product in found if product is not None and product.attempt == job.attempt]
+    return Taken(job.dataset_id, job.job_id, products, job.error, is_begun=False)
 
 
 def tell_what_is_missing(job: Job, run: dg.DagsterRun, instance: dg.DagsterInstance, ports: Ports) -> None:
     """Write the materializations and check evaluations of the job's products that its run did not; do it as often as you like."""
-    for product in what_was_made(job, ports).products:
+    for product in what_can_be_told(job, ports).products:
         events = EventsOfRun(run.run_id, run.job_name, product.stage.value)
         entries = [] if _is_materialized(product, run.run_id, instance) else [materialization_entry(product, events, ports)]
         entries += [
@@ -31,6 +49,15 @@ def tell_what_is_missing(job: Job, run: dg.DagsterRun, instance: dg.DagsterInsta
         ]
         for entry in entries:
             instance.handle_new_event(entry)
+
+
+def _readable(job: Job, stage: Stage, ports: Ports) -> StageProduct | None:
+    try:
+        return read_product(job.dataset_id, stage, ports)
+    except WorldError as error:
+        if error.code != _MISSING:
+            raise
+        return None
 
 
 def _is_materialized(product: StageProduct, run_id: str, instance: dg.DagsterInstance) -> bool:

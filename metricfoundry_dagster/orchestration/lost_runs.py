@@ -13,8 +13,7 @@ from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.orchestration.batch_events import tell
 from metricfoundry_dagster.orchestration.batch_job import batch_run
 from metricfoundry_dagster.orchestration.event_writer import partitions_told
-from metricfoundry_dagster.orchestration.late_events import tell_what_is_missing
-from metricfoundry_dagster.pipeline.batch_flow import what_was_made
+from metricfoundry_dagster.orchestration.late_events import tell_what_is_missing, what_can_be_told
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.runs import RunState
 
@@ -44,7 +43,7 @@ def _tell_late(run_id: str, instance: dg.DagsterInstance, ports: Ports) -> None:
     run = instance.get_run_by_id(run_id) if untold else None
     if run is not None:
         told = partitions_told(run_id, instance)
-        missing = [what_was_made(job, ports) for job in untold if job.dataset_id not in told]
+        missing = [what_can_be_told(job, ports) for job in untold if job.dataset_id not in told]
         tell(missing, batch_run(run), instance, ports)
     if untold:
         ports.catalog.mark_told([job.job_id for job in untold])

@@ -5,6 +5,7 @@ did not live to say so. Both may die at any point: what was not submitted is sti
 for by the tag of its job or batch before it is asked for again.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 
@@ -21,7 +22,7 @@ from metricfoundry_dagster.orchestration.lost_runs import ENDED, look_after
 from metricfoundry_dagster.orchestration.partitions import DATASETS
 from metricfoundry_dagster.orchestration.run_states import run_carrying, run_states
 from metricfoundry_dagster.ports.bundle import Ports
-from metricfoundry_dagster.ports.runs import JOB_ID_TAG
+from metricfoundry_dagster.ports.runs import JOB_ID_TAG, RunState
 from metricfoundry_dagster.settings import Settings
 
 #: Refusals that one tick tells of: they come back at every tick.
@@ -73,13 +74,26 @@ def lost_jobs_sensor(settings: Settings) -> dg.SensorDefinition:
         carried = ports.catalog.carried_runs()
         known_since = ports.clock.now() - timedelta(seconds=settings.job_lost_after_seconds)
         states = run_states(carried, context.instance, known_since=known_since)
-        for run in carried:
-            if states[run.run_id] in ENDED:
-                look_after(run.run_id, states[run.run_id], context.instance, ports, context.log)
+        ended = {run.run_id: states[run.run_id] for run in carried if states[run.run_id] in ENDED}
+        failure = _look_after_each(ended, context, ports)
         _clear_up(context, ports)
+        if failure is not None:
+            raise failure
         return dg.SkipReason(f"{len(carried)} runs carry datasets")
 
     return lost_jobs
+
+
+def _look_after_each(ended: Mapping[str, RunState], context: dg.SensorEvaluationContext, ports: Ports) -> Exception | None:
+    """Look after runs, each by itself: one that cannot be must not keep the others waiting. Gives the first failure."""
+    first = None
+    for run_id, state in ended.items():
+        try:
+            look_after(run_id, state, context.instance, ports, context.log)
+        except Exception as error:  # told below and by the tick; the next tick tries again
+            context.log.exception("run %s could not be looked after", run_id)
+            first = first or error
+    return first
 
 
 def _clear_up(context: dg.SensorEvaluationContext, ports: Ports) -> None:

@@ -11,7 +11,8 @@ from dagster._core.test_utils import create_run_for_test
 
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.jobs import Job, JobState
-from metricfoundry_dagster.domain.products import Stage
+from metricfoundry_dagster.domain.layout import attempt_manifest_key
+from metricfoundry_dagster.domain.products import Root, Stage
 from metricfoundry_dagster.orchestration.batch_events import tell
 from metricfoundry_dagster.orchestration.batch_job import BATCH_JOB, batch_job, batch_run
 from metricfoundry_dagster.orchestration.build import build_definitions
@@ -202,6 +203,21 @@ def test_what_was_told_before_the_worker_died_is_not_told_again(
     tell([first], batch_run(run), instance, ports)
     look_for_lost(settings, ports, instance)
     assert [kind for _, kind in told(instance, run)].count("ASSET_MATERIALIZATION") == 10
+
+
+def test_what_is_left_of_a_dead_batch_is_told_when_a_bucket_was_tidied_meanwhile(
+    settings: Settings, ports: Ports, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """A manifest of one dataset is gone, and a part of the other: the rest is told, once, and nothing waits for them."""
+    jobs = waiting(ports, tmp_path, [GOOD_CSV] * 2)
+    run = died(ports, instance, jobs)
+    ports.store.delete(Root.ARTIFACTS, attempt_manifest_key(jobs[0].dataset_id, Stage.RAW_OBJECT, 1))
+    ended = ports.catalog.job(jobs[1].job_id)
+    [part] = next(each for each in what_was_made(ended, ports).products if each.stage is Stage.STAGED_PARQUET).files_of("part")
+    ports.store.delete(part.root, part.key)
+    look_for_lost(settings, ports, instance)
+    assert [kind for _, kind in told(instance, run)].count("ASSET_MATERIALIZATION") == 9
+    assert ports.catalog.carried_runs() == []
 
 
 def test_a_batch_whose_run_was_deleted_is_told_of_no_more(

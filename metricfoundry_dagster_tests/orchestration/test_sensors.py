@@ -4,18 +4,19 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import dagster as dg
 import pytest
 
 from metricfoundry_dagster.domain.errors import WorldError
-from metricfoundry_dagster.domain.jobs import JobState
+from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.orchestration.batch_job import batch_job
 from metricfoundry_dagster.orchestration.build import build_definitions
 from metricfoundry_dagster.orchestration.resources import ports_resource
 from metricfoundry_dagster.orchestration.sensors import drop_zone_sensor, lost_jobs_sensor
 from metricfoundry_dagster.ports.bundle import Ports
-from metricfoundry_dagster.ports.catalog import DatasetFilter
+from metricfoundry_dagster.ports.catalog import Catalog, DatasetFilter
 from metricfoundry_dagster.ports.runs import JOB_ID_TAG
 from metricfoundry_dagster.settings import Settings
 from metricfoundry_dagster_tests.embedded import GOOD_CSV, embedded_ports, embedded_settings, open_job, register, write_source
@@ -176,6 +177,41 @@ def test_a_job_whose_run_is_gone_is_taken_up_again(
     assert lost.error is not None
     assert (lost.state, lost.error.code) == (JobState.FAILED, "worker.died")
     assert len(tick(settings, ports, instance).run_requests or []) == 1
+
+
+def test_a_run_that_cannot_be_looked_after_keeps_no_other_waiting(
+    settings: Settings, ports: Ports, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """It is told of by the failing tick, and every other dead worker is noticed in the same one."""
+    attempts = [
+        open_job(ports, register(ports, write_source(tmp_path, f"{name}.csv"), datasource=name)) for name in ("a", "b", "c")
+    ]
+    stubborn = min(attempts, key=lambda attempt: str(attempt.job.run_id)).job
+    without_one = replace(ports, catalog=cast(Catalog, StubbornCatalog(ports, str(stubborn.run_id))))
+    with (
+        pytest.raises(WorldError, match=r"catalog\.unreachable"),
+        dg.build_sensor_context(instance=instance, resources={"ports": without_one}) as context,
+    ):
+        lost_jobs_sensor(settings)(context)
+    states = {attempt.job.job_id: ports.catalog.job(attempt.job.job_id).state for attempt in attempts}
+    assert states.pop(stubborn.job_id) is JobState.PROCESSING
+    assert set(states.values()) == {JobState.FAILED}
+
+
+class StubbornCatalog:
+    """The real catalog, but for the jobs of one run."""
+
+    def __init__(self, ports: Ports, run_id: str) -> None:
+        self._catalog, self._run_id = ports.catalog, run_id
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._catalog, name)
+
+    def jobs_of_run(self, run_id: str) -> list[Job]:
+        """Refuse those of one run."""
+        if run_id == self._run_id:
+            raise WorldError("catalog.unreachable", "not these")
+        return list(self._catalog.jobs_of_run(run_id))
 
 
 def test_a_process_that_has_not_recorded_its_run_yet_is_given_time(
