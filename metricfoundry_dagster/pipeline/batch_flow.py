@@ -18,7 +18,15 @@ from metricfoundry_dagster.domain.backoff import backoff_seconds
 from metricfoundry_dagster.domain.errors import ErrorRecord, MetricFoundryError, UserError, WorldError, record_of
 from metricfoundry_dagster.domain.jobs import Attempt, Job, JobState
 from metricfoundry_dagster.domain.products import Stage, StageProduct
-from metricfoundry_dagster.pipeline.flow import SERVERS_AWAY, ending_after, give_up_job, publish_all, refused, run_stages
+from metricfoundry_dagster.pipeline.flow import (
+    SERVERS_AWAY,
+    after_failure,
+    ending_after,
+    give_up_job,
+    publish_all,
+    refused,
+    run_stages,
+)
 from metricfoundry_dagster.pipeline.job_progress import JobProgress
 from metricfoundry_dagster.pipeline.manifests import read_product
 from metricfoundry_dagster.pipeline.serving.serve_dataset import serve_datasets
@@ -31,6 +39,8 @@ _Result = TypeVar("_Result")
 _AWAY_AFTER = 3
 #: After a batch ended early for a reason that may lie in it, its datasets go on in batches of this part of it.
 SMALLER_BY = 4
+#: A failure to serve many that lies in none of them: while a server is away for hours, they stay together.
+_IN_NO_DATASET = {"catalog.unreachable", "dagster.unreachable", "druid.busy", "druid.unreachable", "store.unreachable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,8 @@ class _Carrier:
         self._log = log
         #: Datasets that the world did not answer for, as long as it may be away for all.
         self._unanswered: list[tuple[Taken, WorldError]] = []
+        #: Datasets that are being published or served in one step, so that nobody can say for which of them it failed.
+        self._together: list[Taken] = []
 
     def carry(self, members: Sequence[tuple[str, str]]) -> list[Taken]:
         done: list[Taken] = []
@@ -117,7 +129,7 @@ class _Carrier:
             try:
                 done += self._carry_group(members[start : start + size])
             except WorldError as error:
-                raise self._interrupted(members[start:], len(members), error) from error
+                raise self._interrupted(len(members), error) from error
         return done
 
     def _carry_group(self, members: Sequence[tuple[str, str]]) -> list[Taken]:
@@ -136,13 +148,17 @@ class _Carrier:
             self._take_to_profile(attempt, taken)
         if self._unanswered and len(self._unanswered) == len(begun):
             raise self._unanswered[0][1]
+        self._together = [taken for _, taken in begun if taken.error is None]
         self._publish([(attempt, taken, taken.products) for attempt, taken in begun])
         self._settle_unanswered()
         ready = [(attempt, taken) for attempt, taken in begun if taken.error is None]
         # Before anything is served, so that whoever looks after a dead worker sees who was about to be.
         self._close([taken for taken in group if taken.error is not None])
+        self._together = [taken for _, taken in ready]
         self._serve(ready)
-        self._close([taken for _, taken in ready])
+        away = [taken for taken in self._together if taken.error is not None and taken.error.code in SERVERS_AWAY]
+        self._close(self._together, _smaller(len(away)))
+        self._together = []
         self._tell(group)
         self._patiently(lambda: self._ports.catalog.mark_told([taken.job_id for taken in group]))
         return group
@@ -207,24 +223,26 @@ class _Carrier:
                 taken.error = outcome.record
         self._publish(served)
 
-    def _close(self, group: Sequence[Taken]) -> None:
-        """End the jobs. Those that a person canceled, or that another run took over, have ended already."""
+    def _close(self, group: Sequence[Taken], away_limit: int = 1) -> None:
+        """End the jobs. Those that a person canceled, or that another run took over, have ended already.
+
+        One that the world did not answer for is tried again later, in batches of `away_limit` at the most.
+        """
         endings: list[Ending] = []
         for taken in group:
             if taken.error is None:
                 endings.append(Ending(taken.job_id, JobState.COMPLETED))
             elif taken.error.code in SERVERS_AWAY:
-                self._give_up(taken.job_id, taken.error)
+                self._give_up(taken.job_id, taken.error, away_limit)
             else:
                 endings.append(ending_after(taken.job_id, taken.error))
         now = self._ports.clock.now()
         if endings:
             self._patiently(lambda: self._ports.catalog.close_jobs(endings, now))
 
-    def _give_up(self, job_id: str, error: ErrorRecord) -> None:
-        """Let one that the world did not answer for be tried again later, alone, where it holds up nobody."""
+    def _give_up(self, job_id: str, error: ErrorRecord, limit: int) -> None:
         run_id, catalog = self._run_ids[0], self._ports.catalog
-        self._patiently(lambda: give_up_job(run_id, catalog.job(job_id), error, self._ports, batch_limit=1))
+        self._patiently(lambda: give_up_job(run_id, catalog.job(job_id), error, self._ports, batch_limit=limit))
 
     def _patiently(self, act: Callable[[], _Result]) -> _Result:
         """Try again, a bounded number of times, while the world does not answer."""
@@ -239,22 +257,28 @@ class _Carrier:
                 time.sleep(wait_seconds)
         return act()
 
-    def _interrupted(self, rest: Sequence[tuple[str, str]], batch_size: int, error: WorldError) -> BatchInterrupted:
-        """Give back all that was not finished. Those that the world did not answer for go on in smaller batches."""
-        now = self._ports.clock.now()
-        carried = {job.job_id for job in self._ports.catalog.jobs_of_run(self._run_ids[0]) if not job.state.ended}
-        suspected = {taken.job_id for taken, _ in self._unanswered}
+    def _interrupted(self, batch_size: int, error: WorldError) -> BatchInterrupted:
+        """Give back all that was not finished. Only those that the failure may lie in count it as theirs."""
+        run_id, catalog, now = self._run_ids[0], self._ports.catalog, self._ports.clock.now()
+        suspected = self._suspected(batch_size, error)
         reason = WorldError("batch.interrupted", f"the batch ended early: {error.record.message} [{error.code}]").record
-        given = [
-            GivenBack(
-                job_id,
-                reason,
-                batch_limit=max(1, batch_size // SMALLER_BY) if job_id in suspected else None,
-                held_until=now + self._pace.hold,
-            )
-            for job_id in sorted(carried | {job_id for _, job_id in rest})
-        ]
-        return BatchInterrupted(error.record, self._ports.catalog.give_back(given, self._run_ids[0], now))
+        outcomes: list[GivenBack | Ending] = []
+        for job in catalog.jobs_of_run(run_id):
+            own, limit = suspected.get(job.job_id, (reason, None))
+            if own.code in SERVERS_AWAY or (own is not reason and len(suspected) == 1):
+                outcomes.append(after_failure(job, own, self._ports, batch_limit=limit, first_hold=self._pace.hold))
+            else:
+                outcomes.append(GivenBack(job.job_id, reason, limit, now + self._pace.hold))
+        catalog.close_jobs([outcome for outcome in outcomes if isinstance(outcome, Ending)], now)
+        given_back = catalog.give_back([outcome for outcome in outcomes if isinstance(outcome, GivenBack)], run_id, now)
+        return BatchInterrupted(error.record, given_back)
+
+    def _suspected(self, batch_size: int, error: WorldError) -> dict[str, tuple[ErrorRecord, int | None]]:
+        """The jobs that the failure may lie in, with their error and how many may go together the next time."""
+        if self._together:
+            limit = None if error.code in _IN_NO_DATASET else _smaller(len(self._together))
+            return {taken.job_id: (error.record, limit) for taken in self._together}
+        return {taken.job_id: (own.record, _smaller(batch_size)) for taken, own in self._unanswered}
 
 
 def what_was_made(job: Job, ports: Ports) -> Taken:
@@ -262,6 +286,10 @@ def what_was_made(job: Job, ports: Ports) -> Taken:
     published = [read_product(job.dataset_id, stage, ports) for stage in Stage]
     products = [product for product in published if product is not None and product.attempt == job.attempt]
     return Taken(job.dataset_id, job.job_id, products, job.error, is_begun=job.attempt > 0)
+
+
+def _smaller(count: int) -> int:
+    return max(1, count // SMALLER_BY)
 
 
 def _product_of(taken: Taken, stage: Stage) -> StageProduct:

@@ -167,22 +167,35 @@ def give_up(run_id: str, dataset_id: str, error: ErrorRecord, ports: Ports) -> N
 
 def give_up_job(run_id: str, job: Job, error: ErrorRecord, ports: Ports, *, batch_limit: int | None) -> None:
     """Close one job as `give_up` does; what takes it up later goes in batches of `batch_limit` at the most."""
-    now = ports.clock.now()
-    failures = _failures_before(job, ports)
-    if error.code in SERVERS_AWAY and failures + 1 < MAX_WORLD_FAILURES:
-        hold = min(_LONGEST_HOLD, _FIRST_HOLD * 2**failures)
-        ports.catalog.give_back([GivenBack(job.job_id, error, batch_limit=batch_limit, held_until=now + hold)], run_id, now)
+    outcome = after_failure(job, error, ports, batch_limit=batch_limit)
+    if isinstance(outcome, GivenBack):
+        ports.catalog.give_back([outcome], run_id, ports.clock.now())
     else:
-        ending = ending_after(job.job_id, error)
-        ports.catalog.close_job(ending.job_id, ending.state, ending.error, now)
+        ports.catalog.close_job(outcome.job_id, outcome.state, outcome.error, ports.clock.now())
+
+
+def after_failure(
+    job: Job, error: ErrorRecord, ports: Ports, *, batch_limit: int | None, first_hold: timedelta = _FIRST_HOLD
+) -> GivenBack | Ending:
+    """What is to become of a job after an error that is no verdict on the data, as `give_up` decides it.
+
+    `first_hold` is how long it is held back after the first failure in a row; each further one doubles it.
+    """
+    failures = _failures_before(job, ports)
+    if error.code not in SERVERS_AWAY or failures + 1 >= MAX_WORLD_FAILURES:
+        return ending_after(job.job_id, error)
+    hold = min(max(_LONGEST_HOLD, first_hold), first_hold * 2**failures)
+    return GivenBack(job.job_id, error, batch_limit=batch_limit, held_until=ports.clock.now() + hold)
 
 
 def _failures_before(job: Job, ports: Ports) -> int:
-    """How many jobs of the dataset in a row, up to this one, ended because a server was away."""
-    earlier = dropwhile(lambda other: other.job_id != job.job_id, ports.catalog.jobs_of(job.dataset_id))
-    return sum(
-        1 for _ in takewhile(lambda other: other.error is not None and other.error.code in SERVERS_AWAY, islice(earlier, 1, None))
-    )
+    """How many jobs of the dataset in a row, up to this one, ended because a server was away.
+
+    Those whose batch ended for the sake of another dataset neither count nor break the row.
+    """
+    earlier = islice(dropwhile(lambda other: other.job_id != job.job_id, ports.catalog.jobs_of(job.dataset_id)), 1, None)
+    codes = (other.error.code if other.error else "" for other in earlier)
+    return sum(1 for _ in takewhile(lambda code: code in SERVERS_AWAY, (code for code in codes if code != "batch.interrupted")))
 
 
 def _judged(stage: Stage, attempt: Attempt, ports: Ports, progress: Progress, upstream: ProductHandle | None) -> StageProduct:

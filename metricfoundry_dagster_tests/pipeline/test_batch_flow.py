@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from metricfoundry_dagster.actions.gather import BatchRules, gather
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.errors import ConflictError, MetricFoundryError, WorldError
 from metricfoundry_dagster.domain.jobs import Attempt, Job, JobState
@@ -15,6 +17,7 @@ from metricfoundry_dagster.domain.layout import manifest_key
 from metricfoundry_dagster.domain.products import Root, Stage
 from metricfoundry_dagster.domain.served import Servable, Serving
 from metricfoundry_dagster.pipeline.batch_flow import BatchInterrupted, BatchPace, Taken, carry_batch, what_was_made
+from metricfoundry_dagster.pipeline.flow import MAX_WORLD_FAILURES
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.catalog import GivenBack
 from metricfoundry_dagster.ports.contract_files import ContractFiles
@@ -22,6 +25,8 @@ from metricfoundry_dagster_tests.embedded import GOOD_CSV, embedded_ports, inges
 from metricfoundry_dagster_tests.fakes.memory_engine import MemoryEngine
 
 RUN = "run-1"
+_RULES = BatchRules(2, 100, 10**9, 10**9, timedelta(0))
+_PACE = BatchPace(100, 0, 0.01, timedelta(minutes=1))
 
 
 @dataclass
@@ -95,6 +100,22 @@ class FailingEngine(MemoryEngine):
             self._failures -= 1
             raise WorldError("serving.engine_failed", "away")
         return super().serve_all(servables)
+
+
+class PoisonedEngine(MemoryEngine):
+    """Fails for one datasource: with all that is to be served with it, or, when it can tell, for it alone."""
+
+    def __init__(self, ports: Ports, code: str, *, can_tell: bool) -> None:
+        super().__init__(ports.catalog, ports.store, ports.clock)
+        self._error = WorldError(code, "no")
+        self._can_tell = can_tell
+
+    def serve_all(self, servables: Sequence[Servable]) -> list[Serving | MetricFoundryError]:
+        good = [each for each in servables if each.datasource != "poison"]
+        if len(good) < len(servables) and not self._can_tell:
+            raise self._error
+        served = iter(super().serve_all(good))
+        return [self._error if each.datasource == "poison" else next(served) for each in servables]
 
 
 class RefusingEngine(MemoryEngine):
@@ -273,7 +294,63 @@ def test_an_engine_that_is_away_gives_all_of_the_group_back(batch: Batch) -> Non
         batch.carry(ports=replace(batch.ports, engine=FailingEngine(batch.ports, failures=9)))
     assert batch.states() == [(JobState.CREATED, "")] * 2
     earlier = [batch.ports.catalog.job(job.job_id) for job in jobs]
-    assert {job.error.code for job in earlier if job.error} == {"batch.interrupted"}
+    assert {job.error.code for job in earlier if job.error} == {"serving.engine_failed"}
+
+
+def go_on(batch: Batch, ports: Ports, rounds: int) -> list[list[int]]:
+    """Take up what waits so many times, in batches as small as asked for; give their sizes, round by round."""
+    sizes = []
+    for number in range(rounds):
+        waiting = batch.ports.catalog.waiting_jobs(99, batch.ports.clock.now() + timedelta(days=1))
+        companies = gather(waiting, _RULES, batch.ports.clock.now(), is_busy=False)
+        for position, company in enumerate(companies):
+            batch_id, run_id = f"batch-{number}-{position}", f"run-{number}-{position}"
+            batch.ports.catalog.claim_jobs({job.job_id: batch_id for job in company}, batch.ports.clock.now())
+            batch.ports.catalog.attach_batch(batch_id, run_id)
+            members = [(job.dataset_id, job.job_id) for job in company]
+            with suppress(BatchInterrupted):
+                carry_batch(members, (run_id, None), ports, _PACE, batch.tell, logging.getLogger())
+        sizes.append([len(company) for company in companies])
+    return sizes
+
+
+@pytest.mark.parametrize(("code", "tries"), [("druid.task_failed", MAX_WORLD_FAILURES), ("druid.refused", 3)])
+def test_one_that_fails_a_whole_group_is_found_and_the_others_are_served(batch: Batch, code: str, tries: int) -> None:
+    """The batches get smaller; who is left alone with the reason is tried ten times when it may pass, else once."""
+    for number in range(15):
+        register(batch.ports, write_source(batch.folder, f"{number}.csv"), datasource="people", mode=Mode.APPEND)
+    bad = register(batch.ports, write_source(batch.folder, "bad.csv"), datasource="poison", mode=Mode.APPEND)
+    poisoned = replace(batch.ports, engine=PoisonedEngine(batch.ports, code, can_tell=False))
+    assert go_on(batch, poisoned, 3) == [[16], [4, 4, 4, 4], [1, 1, 1, 1]]
+    assert len(batch.served()) == 15
+    assert go_on(batch, poisoned, tries - 2) == [[1]] * (tries - 3) + [[]]
+    newest, *_ = of_bad = batch.ports.catalog.jobs_of(bad.dataset_id)
+    assert (len(of_bad), newest.state, newest.error and newest.error.code) == (tries, JobState.FAILED, code)
+
+
+def test_a_datasource_that_cannot_be_served_stops_no_other(batch: Batch) -> None:
+    """Its datasets are tried again in smaller batches, where each of them can be told from the others."""
+    good = batch.add("a.csv")
+    for number in range(8):
+        batch.add(f"{number}.csv", datasource="poison")
+    done = batch.carry(ports=replace(batch.ports, engine=PoisonedEngine(batch.ports, "druid.task_failed", can_tell=True)))
+    assert [taken.stopped_at for taken in done] == [None] + [Stage.DRUID_DATASOURCE] * 8
+    assert batch.states() == [(JobState.COMPLETED, "")] + [(JobState.CREATED, "")] * 8
+    assert {batch.ports.catalog.jobs_of(job.dataset_id)[0].batch_limit for job in batch.jobs[1:]} == {2}
+    assert batch.served() == [(good.dataset_id, 3)]
+
+
+def test_an_engine_that_does_not_answer_is_waited_for_together_and_not_for_ever(batch: Batch) -> None:
+    """Nobody is suspected, so that the batch is as large as before when the engine is back; each wait is longer."""
+    jobs = [register(batch.ports, write_source(batch.folder, f"{number}.csv"), datasource="poison") for number in range(3)]
+    away = replace(batch.ports, engine=PoisonedEngine(batch.ports, "druid.unreachable", can_tell=False))
+    assert go_on(batch, away, 2) == [[3], [3]]
+    now = batch.ports.clock.now()
+    assert batch.ports.catalog.waiting_jobs(9, now + timedelta(seconds=100)) == []
+    assert len(batch.ports.catalog.waiting_jobs(9, now + timedelta(seconds=125))) == 3
+    assert go_on(batch, away, MAX_WORLD_FAILURES - 1) == [[3]] * (MAX_WORLD_FAILURES - 2) + [[]]
+    newest = [batch.ports.catalog.jobs_of(job.dataset_id)[0] for job in jobs]
+    assert [(job.state, job.error and job.error.code) for job in newest] == [(JobState.FAILED, "druid.unreachable")] * 3
 
 
 def test_a_run_that_is_started_again_takes_nothing_from_the_run_that_took_over(batch: Batch) -> None:
