@@ -33,13 +33,10 @@ def names_in_place(servable: Servable, current: Version | None) -> set[str]:
     return names_of([servable, *(current.members if current else ())])
 
 
-def put_in_place(
-    parts: DruidParts, announcement: Announcement, servable: Servable, measured: Measured, before: Segments
-) -> Announcement:
+def put_in_place(parts: DruidParts, announcement: Announcement, servable: Servable, measured: Measured, before: Segments) -> None:
     """Let the dataset take the place of everything that `before`, the used segments of its tables and others, holds."""
     done = carry_out(parts, announcement, plan_to_replace(parts, announcement, servable, measured, before))
     finish_in_place(parts, done, servable, before)
-    return done
 
 
 def finish_in_place(parts: DruidParts, announcement: Announcement, servable: Servable, before: Segments) -> None:

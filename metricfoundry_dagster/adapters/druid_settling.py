@@ -5,11 +5,15 @@ It can be done by several at once, and twice: the used segments are read first a
 that, so that whatever is found in the way was made while the announcement stood.
 """
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from metricfoundry_dagster.adapters.druid_measuring import measure_all
 from metricfoundry_dagster.adapters.druid_parts import DruidParts, wait_until
-from metricfoundry_dagster.adapters.druid_putting_in import names_of, put_in_place
+from metricfoundry_dagster.adapters.druid_planning import plan_to_replace
+from metricfoundry_dagster.adapters.druid_putting_in import finish_in_place, names_of
 from metricfoundry_dagster.adapters.druid_take_out import take_out
-from metricfoundry_dagster.adapters.druid_task_runs import end_tasks
+from metricfoundry_dagster.adapters.druid_task_runs import carry_out, end_tasks
 from metricfoundry_dagster.domain.announcements import Announcement
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.errors import FencedError, MetricFoundryError
@@ -32,7 +36,7 @@ def settle(parts: DruidParts, announcement: Announcement) -> None:
             return
         if parts.catalog.withdraw(standing):
             return
-        standing = parts.catalog.announcement(announcement.datasource)  # its maker woke up and noted more
+        standing = parts.catalog.announcement(announcement.datasource)  # more was noted: by us, or by its maker who woke up
 
 
 def _undo(parts: DruidParts, announcement: Announcement) -> None:
@@ -49,16 +53,30 @@ def _undo(parts: DruidParts, announcement: Announcement) -> None:
         _put_current_in_place(parts, announcement, current.members[0])
     elif left_over:
         for name in announcement.segments_before:
-            take_out(parts, announcement, name, left_over)
+            take_out(parts, announcement, name, left_over, settling=True)
 
 
 def _put_current_in_place(parts: DruidParts, announcement: Announcement, servable: Servable) -> None:
+    names = names_of([servable]).union(announcement.segments_before or {})
+    if all(_holds_alone(parts, announcement, name, servable) for name in names):
+        return
     [measured] = measure_all(parts.store, [servable])
     if isinstance(measured, MetricFoundryError):
         raise measured
-    names = names_of([servable]).union(announcement.segments_before or {})
     before = {name: parts.segments.used(name) for name in names}
-    put_in_place(parts, announcement, servable, measured, before)
+    # A task of its own for each try: what an earlier one made would be among the segments before it.
+    this_try = replace(announcement, announcement_id=f"{announcement.announcement_id}-{len(announcement.tasks)}")
+    planned = plan_to_replace(parts, this_try, servable, measured, before)
+    finish_in_place(parts, carry_out(parts, announcement, planned, settling=True), servable, before)
+
+
+def _holds_alone(parts: DruidParts, announcement: Announcement, name: str, servable: Servable) -> bool:
+    """Whether readers see in a table exactly the rows of a dataset, in segments that the announcement led to."""
+    seen = parts.segments.seen(name, [servable.dataset_id])
+    wanted = sum(table.rows for table in servable.tables if table.name == name)
+    old: Collection[str] = (announcement.segments_before or {}).get(name, ())
+    made = sum(rows.asked_for for segment_id, rows in seen.items() if segment_id not in old)
+    return made == wanted == sum(rows.rows for rows in seen.values())
 
 
 def _restore(parts: DruidParts, announcement: Announcement, current: Version | None) -> None:

@@ -16,8 +16,12 @@ from metricfoundry_dagster.domain.errors import FencedError
 from metricfoundry_dagster.pipeline.serving.druid_rewrite import RewriteRequest, rewrite_task
 
 
-def take_out(parts: DruidParts, announcement: Announcement, name: str, dataset_ids: Collection[str]) -> Announcement:
+def take_out(
+    parts: DruidParts, announcement: Announcement, name: str, dataset_ids: Collection[str], *, settling: bool = False
+) -> Announcement:
     """Let readers see no row of these datasets in the table any more; give the announcement as it is then.
+
+    `settling` is as for `carry_out`.
 
     Raises:
         FencedError: `attempt.fenced` when the announcement stands no more.
@@ -30,7 +34,7 @@ def take_out(parts: DruidParts, announcement: Announcement, name: str, dataset_i
     pure = {segment_id for segment_id, rows in seen.items() if rows.asked_for and interval_of(name, segment_id) not in mixed}
     columns = parts.segments.columns(name) if mixed else {}
     planned = [_rewrite(name, interval, seen, dataset_ids, columns, announcement) for interval in sorted(mixed)]
-    done = carry_out(parts, announcement, planned)
+    done = carry_out(parts, announcement, planned, settling=settling)
     if not parts.catalog.stands(done):
         raise FencedError("attempt.fenced", f"what was announced for {announcement.datasource} was taken over")
     parts.segments.mark_unused(name, pure)

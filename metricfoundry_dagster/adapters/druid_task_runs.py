@@ -22,8 +22,12 @@ class PlannedTask:
     announced: AnnouncedTask
 
 
-def carry_out(parts: DruidParts, announcement: Announcement, planned: Sequence[PlannedTask]) -> Announcement:
+def carry_out(
+    parts: DruidParts, announcement: Announcement, planned: Sequence[PlannedTask], *, settling: bool = False
+) -> Announcement:
     """Note the tasks, post them all and wait for all; give the announcement as it is then.
+
+    Who is `settling` works for jobs that may have ended, so that only the announcement must stand.
 
     Raises:
         FencedError: `attempt.fenced` when somebody took over what was announced, or all its jobs have ended.
@@ -34,11 +38,11 @@ def carry_out(parts: DruidParts, announcement: Announcement, planned: Sequence[P
     noted = parts.catalog.note(announcement, tasks=[each.announced for each in planned])
     for each in planned:
         parts.overlord.submit(each.task)
-    await_tasks(parts, noted, [each.announced for each in planned])
+    await_tasks(parts, noted, [each.announced for each in planned], settling=settling)
     return noted
 
 
-def await_tasks(parts: DruidParts, announcement: Announcement, tasks: Sequence[AnnouncedTask]) -> None:
+def await_tasks(parts: DruidParts, announcement: Announcement, tasks: Sequence[AnnouncedTask], *, settling: bool = False) -> None:
     """Wait until posted tasks have succeeded, and reconcile their rows. Raises as `carry_out`."""
     deadline = time.monotonic() + parts.timeouts.task_seconds
     waiting = {task.task_id for task in tasks}
@@ -46,8 +50,7 @@ def await_tasks(parts: DruidParts, announcement: Announcement, tasks: Sequence[A
         waiting = {task_id for task_id in waiting if not _has_succeeded(parts, task_id)}
         if not waiting:
             break
-        if not parts.catalog.is_at_work(announcement, parts.clock.now()):
-            raise FencedError("attempt.fenced", f"the jobs that serve {announcement.datasource} have ended")
+        _require_wanted(parts, announcement, settling=settling)
         if time.monotonic() > deadline:
             message = f"{min(waiting)} did not end within {parts.timeouts.task_seconds:g} seconds"
             raise WorldError("druid.task_failed", message)
@@ -71,6 +74,13 @@ def end_tasks(parts: DruidParts, tasks: Sequence[AnnouncedTask]) -> None:
         if time.monotonic() > deadline:
             raise WorldError("druid.task_failed", f"{waiting[0]} did not end within {_END_SECONDS:g} seconds of being shut down")
         time.sleep(pause)
+
+
+def _require_wanted(parts: DruidParts, announcement: Announcement, *, settling: bool) -> None:
+    if settling and not parts.catalog.stands(announcement):
+        raise FencedError("attempt.fenced", f"what was announced for {announcement.datasource} was settled by another")
+    if not settling and not parts.catalog.is_at_work(announcement, parts.clock.now()):
+        raise FencedError("attempt.fenced", f"the jobs that serve {announcement.datasource} have ended")
 
 
 def _has_succeeded(parts: DruidParts, task_id: str) -> bool:

@@ -33,11 +33,17 @@ class _Segment:
 
 @dataclass
 class MemoryDruid:
-    """Stands in for `DruidOverlord`, `DruidSegments` and `DruidSql` at once. `failing` names datasources whose tasks fail."""
+    """Stands in for `DruidOverlord`, `DruidSegments` and `DruidSql` at once.
+
+    `failing` names datasources whose tasks fail. A task is running for as many looks as `slow_looks` says, and does
+    its work at the last of them.
+    """
 
     tasks: dict[str, tuple[str, RowStats]] = field(default_factory=dict)
     segments: dict[str, _Segment] = field(default_factory=dict)
     failing: set[str] = field(default_factory=set)
+    slow_looks: int = 0
+    _running: dict[str, tuple[int, ParallelTask]] = field(default_factory=dict)
     _numbers: Any = field(default_factory=count)
     _columns: dict[str, set[str]] = field(default_factory=dict)
 
@@ -54,6 +60,10 @@ class MemoryDruid:
         if task["spec"]["dataSchema"]["dataSource"] in self.failing:
             self.tasks[task["id"]] = ("FAILED", RowStats(0, 0, 0, 0))
             return
+        if self.slow_looks:
+            self.tasks[task["id"]] = ("RUNNING", RowStats(0, 0, 0, 0))
+            self._running[task["id"]] = (self.slow_looks, task)
+            return
         self.tasks[task["id"]] = ("SUCCESS", self._take_in(task))
 
     def use_up(self, task_id: str) -> None:
@@ -62,10 +72,17 @@ class MemoryDruid:
     def state(self, task_id: str) -> TaskState | None:
         if task_id not in self.tasks:
             return None
+        if task_id in self._running:
+            looks, task = self._running.pop(task_id)
+            if looks > 1:
+                self._running[task_id] = (looks - 1, task)
+                return TaskState("RUNNING")
+            self.tasks[task_id] = ("SUCCESS", self._take_in(task))
         return TaskState("FAILED" if self.tasks[task_id][0] == "FAILED" else "SUCCESS")
 
     def shut_down(self, task_id: str) -> None:
-        """Every task has ended already."""
+        if self._running.pop(task_id, None):
+            self.tasks[task_id] = ("FAILED", RowStats(0, 0, 0, 0))
 
     def row_stats(self, task_id: str) -> RowStats | None:
         return self.tasks[task_id][1]

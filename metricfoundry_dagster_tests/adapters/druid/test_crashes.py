@@ -19,10 +19,11 @@ from metricfoundry_dagster.adapters.catalog.open_catalog import SqlCatalog, open
 from metricfoundry_dagster.adapters.druid_engine import DruidEngine
 from metricfoundry_dagster.adapters.druid_parts import DruidParts, DruidTimeouts
 from metricfoundry_dagster.adapters.fsspec_store import FsspecStore
-from metricfoundry_dagster.domain.datasets import Mode
+from metricfoundry_dagster.domain.datasets import Mode, NewDataset
 from metricfoundry_dagster.domain.errors import MetricFoundryError
+from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.domain.products import Root
-from metricfoundry_dagster.domain.served import Servable
+from metricfoundry_dagster.domain.served import Servable, Serving
 from metricfoundry_dagster_tests.fakes.fixed_clock import FixedClock
 from metricfoundry_dagster_tests.fakes.memory_druid import MemoryDruid, Watched
 from metricfoundry_dagster_tests.port_contracts.engines.served import Served
@@ -43,17 +44,43 @@ class World:
     store: FsspecStore
     druid: MemoryDruid = field(default_factory=MemoryDruid)
     clock: FixedClock = field(default_factory=FixedClock)
+    #: Jobs of datasets that are registered, and what happens when an engine makes a call for the first time.
+    jobs: list[str] = field(default_factory=list)
+    at: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def engine(self, hook: Callable[[str], object] = lambda _: None) -> DruidEngine:
         """An engine of a process of its own; `hook` is told of each of its calls."""
-        catalog: Any = Watched(self.catalog, hook)
-        druid: Any = Watched(self.druid, hook)
+
+        def told(name: str) -> None:
+            self.at.pop(name, lambda: None)()
+            hook(name)
+
+        catalog: Any = Watched(self.catalog, told)
+        druid: Any = Watched(self.druid, told)
         return DruidEngine(DruidParts(druid, druid, druid, catalog, self.store, self.clock, TIMEOUTS))
 
     def servable(self, sequence: int, rows: int, **wishes: Any) -> Servable:
         """A dataset of `rows` rows."""
         table = {"t": pa.table({"n": pa.array(range(rows), pa.int64())})}
         return Served(self.engine(), self.store).servable(table, sequence=sequence, **wishes)
+
+    def registered(self, sequence: int, rows: int, mode: Mode) -> Servable:
+        """A dataset that the catalog knows; its job is processing."""
+        servable, now = self.servable(sequence, rows, mode=mode), self.clock.now()
+        new = NewDataset(servable.dataset_id, "sales", "sales", mode, f"file:///{sequence}", "1", "a.csv", 1)
+        self.catalog.register([new], now)
+        self.jobs.append(self.catalog.open_job(servable.dataset_id, f"run-{sequence}", None, None, now).job.job_id)
+        return servable
+
+    def cancel(self, job_id: str) -> object:
+        """As a person would."""
+        return self.catalog.close_job(job_id, JobState.CANCELED, None, self.clock.now())
+
+    def abandon(self) -> None:
+        """Let time pass until nobody waits for the one who died."""
+        for job_id in self.jobs:
+            self.cancel(job_id)
+        self.clock.advance(LONG)
 
     def is_consistent(self) -> bool:
         """Whether readers see exactly the current version, and nothing is announced any more."""
@@ -85,6 +112,11 @@ def new_world(tmp_path: Path) -> Iterator[Callable[[], World]]:
     yield make
     for catalog in opened:
         catalog.close()
+
+
+def die() -> None:
+    """End the process."""
+    raise DiedError
 
 
 def dying_at(number: int) -> Callable[[str], object]:
@@ -150,7 +182,23 @@ def replace_two(world: World) -> object:
     return [world.engine().serve(world.servable(n, n)) for n in (1, 2)]
 
 
+def late_cancel(mode: Mode) -> Scene:
+    """Two of a batch, the last of which is canceled when Druid has taken it in."""
+    servables: dict[str, list[Servable]] = {}
+
+    def begin(world: World) -> None:
+        servables["batch"] = [world.registered(n, n, mode) for n in (1, 2)]
+        world.at["add_versions"] = lambda: world.cancel(world.jobs[-1])
+
+    def work(_: World, engine: DruidEngine) -> object:
+        return engine.serve_all(servables["batch"])
+
+    return begin, work, lambda world: world.engine().serve(world.servable(4, 4, mode=mode))
+
+
 SCENES: dict[str, Scene] = {
+    "replace by a batch": late_cancel(Mode.REPLACE),
+    "append a batch with a late cancel": late_cancel(Mode.APPEND),
     "replace": (replace_one, replace_another, replace_again),
     "append a batch": (append_two, append_three, append_each),
     "append a newer attempt": (append_two, append_newer, append_newest),
@@ -169,7 +217,7 @@ def test_a_writer_may_die_at_every_call(new_world: Callable[[], World], scene: s
         if not died:
             assert world.is_consistent()
             break
-        world.clock.advance(LONG)
+        world.abandon()
         recover(world)
         assert world.is_consistent(), f"after dying at call {number}"
     assert number > 10
@@ -184,7 +232,7 @@ def test_who_clears_up_may_die_as_well(new_world: Callable[[], World], scene: st
             begin(world)
             if not dies(world.engine(dying_at(number)), lambda engine, world=world: work(world, engine)):  # type: ignore[misc] # as above
                 return
-            world.clock.advance(LONG)
+            world.abandon()
             died = dies(world.engine(dying_at(second)), lambda engine: engine.settle_abandoned())
             world.engine().settle_abandoned()
             assert world.is_consistent(), f"after dying at calls {number} and {second}"
@@ -219,7 +267,7 @@ def test_a_writer_who_sleeps_while_others_take_over_changes_nothing_any_more(new
         if not asleep.is_set():
             assert isinstance(ended[0], str)
             break
-        world.clock.advance(LONG)
+        world.abandon()
         recover(world)
         assert world.is_consistent(), f"while one sleeps at call {number}"
         awake.set()
@@ -234,3 +282,23 @@ def _work_to_the_end(work: Callable[[DruidEngine], object], engine: DruidEngine,
         ended.append("done")
     except MetricFoundryError as error:
         ended.append(error)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_one_of_a_batch_that_is_canceled_at_the_last_moment_holds_up_nobody(new_world: Callable[[], World], mode: Mode) -> None:
+    """Its worker may have died by then, so that no job is at work any more, and Druid needs a while for each task."""
+    begin, work, _ = late_cancel(mode)
+    world = new_world()
+    begin(world)
+    outcomes: Any = work(world, world.engine())
+    assert [isinstance(outcome, Serving) for outcome in outcomes] == [True, False]
+    assert world.is_consistent()
+    begin, work, recover = late_cancel(mode)
+    world = new_world()
+    world.druid.slow_looks = 3
+    begin(world)
+    world.at["recorded"] = die
+    assert dies(world.engine(), lambda engine: work(world, engine))
+    world.abandon()
+    recover(world)
+    assert world.is_consistent()

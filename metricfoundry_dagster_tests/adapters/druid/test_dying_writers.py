@@ -112,12 +112,12 @@ def test_a_sleeper_who_posts_late_finds_the_id_of_its_task_used_up(on_druid: OnD
     assert on_druid.parts.catalog.announcement(on_druid.name) is None
 
 
-def registered(on: OnDruid, sequence: int, *values: int) -> tuple[Servable, str]:
-    """An appended dataset that the catalog knows, and the id of its job, which is processing."""
+def registered(on: OnDruid, sequence: int, *values: int, mode: Mode = Mode.APPEND) -> tuple[Servable, str]:
+    """A dataset that the catalog knows, and the id of its job, which is processing."""
     catalog: Any = on.parts.catalog
-    servable = on.servable(sequence, *values, mode=Mode.APPEND)
+    servable = on.servable(sequence, *values, mode=mode)
     now = on.parts.clock.now()
-    new = NewDataset(servable.dataset_id, on.name, on.name, Mode.APPEND, f"file:///{sequence}", "1", "a.csv", 1)
+    new = NewDataset(servable.dataset_id, on.name, on.name, mode, f"file:///{sequence}", "1", "a.csv", 1)
     catalog.register([new], now)
     attempt = catalog.open_job(servable.dataset_id, f"run-{sequence}", None, None, now)
     return servable, attempt.job.job_id
@@ -157,17 +157,21 @@ def test_an_interrupt_ends_the_task_of_a_canceled_job_and_leaves_that_of_another
     assert on_druid.rows() == {}
 
 
-def test_one_of_a_batch_that_is_canceled_at_the_last_moment_is_written_out_of_the_batch(on_druid: OnDruid) -> None:
+@pytest.mark.parametrize(("mode", "canceled", "left"), [(Mode.APPEND, 1, [1, 3, 3, 3]), (Mode.REPLACE, 2, [2, 2])])
+def test_one_of_a_batch_that_is_canceled_at_the_last_moment_is_written_out_of_the_batch(
+    on_druid: OnDruid, mode: Mode, canceled: int, left: list[int]
+) -> None:
+    """Of an appended batch the others' rows stay; in place of a newest one the one before it comes into Druid."""
     catalog: Any = on_druid.parts.catalog
-    datasets = [registered(on_druid, number, *[number] * number) for number in (1, 2, 3)]
+    datasets = [registered(on_druid, number, *[number] * number, mode=mode) for number in (1, 2, 3)]
 
     def hook(name: str) -> None:
         if name == "add_versions":
-            catalog.close_job(datasets[1][1], JobState.CANCELED, None, on_druid.parts.clock.now())
+            catalog.close_job(datasets[canceled][1], JobState.CANCELED, None, on_druid.parts.clock.now())
 
     outcomes = watched(on_druid.parts, hook).serve_all([servable for servable, _ in datasets])
-    assert [isinstance(outcome, Serving) for outcome in outcomes] == [True, False, True]
-    assert on_druid.numbers() == [1, 3, 3, 3]
+    assert [isinstance(outcome, Serving) for outcome in outcomes] == [number != canceled for number in range(3)]
+    assert on_druid.numbers() == left
     assert catalog.announcement(on_druid.name) is None
 
 
