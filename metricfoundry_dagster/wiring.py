@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metricfoundry_dagster.adapters.process_start import start_of as start_of  # noqa: PLC0414 - for the layers above
 from metricfoundry_dagster.domain.checks import Check
 from metricfoundry_dagster.domain.errors import SettingsError, UserError, WorldError
 from metricfoundry_dagster.domain.limits import Limits

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
+from metricfoundry_dagster.adapters.process_start import start_of
+
 #: What servers see of our environment: nothing that could configure them behind our back.
 _HANDED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
-#: A process of the same number that began so much earlier or later is another one; clocks may be set a little.
-_SAME_START_SECONDS = 2.0
 _KILL_SECONDS = 15.0
 _POLL_SECONDS = 0.02
 #: A log that is longer when its server starts is begun anew.
@@ -33,23 +33,21 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process as it is noted: a number may be given to another one later. `started` in seconds since 1970."""
+    """A process as it is noted: a number may be given to another one later."""
 
     pid: int
-    started: float
+    started: str | None
 
     def find(self) -> psutil.Process | None:
         """The process while it lives; one that ended and was not waited for is none."""
         with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self.pid)
-            is_same = abs(process.create_time() - self.started) < _SAME_START_SECONDS
-            return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
+            return psutil.Process(self.pid) if self.started is not None and start_of(self.pid) == self.started else None
         return None
 
 
 def identify(pid: int) -> Identity:
     """What to note about a process that lives."""
-    return Identity(pid, psutil.Process(pid).create_time())
+    return Identity(pid, start_of(pid))
 
 
 def spawn(launch: Launch, log_path: Path) -> subprocess.Popen[bytes]:

@@ -25,7 +25,7 @@ import requests
 from metricfoundry_dagster.cli.code_server import CodeServer
 from metricfoundry_dagster.domain.errors import ConflictError, WorldError
 from metricfoundry_dagster.settings import Settings
-from metricfoundry_dagster.wiring import dagster_environment, prepare_dagster
+from metricfoundry_dagster.wiring import dagster_environment, prepare_dagster, start_of
 
 #: Every process of one instance carries this variable, so that none is overlooked when it stops.
 _TOKEN_VARIABLE = "METRICFOUNDRY_UP_TOKEN"  # noqa: S105 - names a variable, holds no secret
@@ -84,8 +84,7 @@ class Supervisor:
             **dagster_environment(self._settings),
             _TOKEN_VARIABLE: self._token,
         }
-        own = psutil.Process()
-        document = {"pid": own.pid, "started": own.create_time(), "token": self._token, "url": self.url}
+        document = {"pid": os.getpid(), "started": start_of(os.getpid()), "token": self._token, "url": self.url}
         unfinished = self._record.with_suffix(".part")
         unfinished.write_text(json.dumps(document))
         unfinished.replace(self._record)

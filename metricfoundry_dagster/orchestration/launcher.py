@@ -31,8 +31,9 @@ from metricfoundry_dagster.orchestration.tags import WORKER_HOST
 from metricfoundry_dagster.orchestration.warm_socket import Reply, Request
 from metricfoundry_dagster.orchestration.worker_process import is_elsewhere, worker_process
 
-#: Importing the code takes some seconds, and many times that on a busy machine.
-_LAUNCH_WITHIN_SECONDS = 120.0
+#: Importing the code takes some seconds, and many times that on a busy machine. Dagster must give a run more than this
+#: to start: `run_monitoring.start_timeout_seconds` in `dagster.yaml`.
+LAUNCH_WITHIN_SECONDS = 120.0
 _ASK_AGAIN_SECONDS = 0.02
 _SHOWN_LOG_CHARS = 2_000
 
@@ -70,7 +71,7 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         """
         run = context.dagster_run
         request = Request(run.run_id, serialize_value(run.job_code_origin), _server_id(context))
-        deadline = time.monotonic() + _LAUNCH_WITHIN_SECONDS
+        deadline = time.monotonic() + LAUNCH_WITHIN_SECONDS
         while time.monotonic() < deadline:
             reply = self._ask(request, deadline - time.monotonic())
             if reply is not None and reply.refusal:
@@ -78,7 +79,7 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
             if reply is not None and reply.pid:
                 return
             time.sleep(_ASK_AGAIN_SECONDS)
-        raise _failure(f"no worker within {_LAUNCH_WITHIN_SECONDS:.0f} seconds; {self._last_words()}")
+        raise _failure(f"no worker within {LAUNCH_WITHIN_SECONDS:.0f} seconds; {self._last_words()}")
 
     def terminate(self, run_id: str) -> bool:
         """Interrupt the worker, and kill it when it does not end in time; False when it is gone already."""

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import graphql
-import psutil
 import pytest
 from dagster_graphql.schema import create_schema
 
 from metricfoundry_dagster.adapters.dagster_home import DagsterHome
 from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
+from metricfoundry_dagster.adapters.process_start import start_of
 from metricfoundry_dagster.adapters.run_processes import RunProcesses
 from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.jobs import Job, JobState
@@ -34,9 +34,9 @@ def server() -> Iterator[WebServer]:
         yield server
 
 
-def note_up(home: Path, url: str, *, started: float | None = None) -> None:
+def note_up(home: Path, url: str, *, started: str | None = None) -> None:
     """Leave the record of an `up` whose process is this one, or one that began at another time."""
-    begun = psutil.Process().create_time() if started is None else started
+    begun = started or start_of(os.getpid())
     (home / "up.json").write_text(json.dumps({"pid": os.getpid(), "started": begun, "token": "t", "url": url}))
 
 
@@ -59,7 +59,7 @@ def test_a_running_up_of_this_home_is_used(tmp_path: Path, server: WebServer) ->
 
 
 def test_what_listens_where_a_killed_up_was_is_not_ours(tmp_path: Path, server: WebServer) -> None:
-    note_up(tmp_path, server.url, started=psutil.Process().create_time() - 60)
+    note_up(tmp_path, server.url, started=f"{start_of(os.getpid())}0")
     assert (runs_of(tmp_path).url, runs_of(tmp_path).is_answering()) == (None, False)
 
 
