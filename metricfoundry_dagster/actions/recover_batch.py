@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metricfoundry_dagster.actions.recover import death_of
+from metricfoundry_dagster.actions.shown_already import is_served, shown_already
 from metricfoundry_dagster.domain.errors import ConflictError, WorldError
 from metricfoundry_dagster.domain.jobs import MILESTONES_PERCENT, Job, JobState
 from metricfoundry_dagster.domain.products import Stage
@@ -30,27 +31,29 @@ class BatchRecovery:
 def recover_batch(ports: Ports, run_id: str, jobs: Sequence[Job], run_state: RunState) -> BatchRecovery | None:
     """Close or give back those jobs of an ended run that have not ended. `jobs` are all of the run, oldest first.
 
-    A run that was canceled cancels them; else those that were served are completed, and the others wait again.
+    Those that were served are completed; the others wait again, or are canceled as their run was. What readers see
+    already is not canceled: another run finishes it.
     None when there is nothing to do.
     """
     unended = [job for job in jobs if not job.state.ended]
     if not unended or run_state not in {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED}:
         return None
     now = ports.clock.now()
+    endings = [Ending(job.job_id, JobState.COMPLETED) for job in unended if is_served(job)]
+    rest = [job for job in unended if not is_served(job)]
     if run_state is RunState.CANCELED:
+        shown = shown_already(rest, ports)
         reason = ConflictError("job.canceled", f"run {run_id} was canceled").record
-        ports.catalog.close_jobs([Ending(job.job_id, JobState.CANCELED, reason) for job in unended], now)
-        return BatchRecovery(None, 0, len(unended))
-    served = [job for job in unended if job.progress_percent == MILESTONES_PERCENT[Stage.DRUID_DATASOURCE]]
-    ports.catalog.close_jobs([Ending(job.job_id, JobState.COMPLETED) for job in served], now)
-    rest = [job for job in unended if job not in served]
+        endings += [Ending(job.job_id, JobState.CANCELED, reason) for job in rest if job not in shown]
+        rest = shown
+    ports.catalog.close_jobs(endings, now)
     suspect = _find_suspect(rest) if run_state is RunState.FAILED else None
     limit = _smaller(rest) if run_state is RunState.FAILED and suspect is None else None
     innocent = [_given_back(job, run_id, limit) for job in rest if job is not suspect]
     given_back = ports.catalog.give_back(innocent, run_id, now)
     # The suspect last: whoever dies before this finds it under way again.
     died = _bury(ports, suspect, run_id) if suspect is not None else 0
-    return BatchRecovery(suspect, given_back, len(served) + died)
+    return BatchRecovery(suspect, given_back, len(endings) + died)
 
 
 def _find_suspect(rest: Sequence[Job]) -> Job | None:

@@ -4,14 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from metricfoundry_dagster.actions.cancel import cancel
 from metricfoundry_dagster.actions.recover import MAX_DEATHS
 from metricfoundry_dagster.actions.recover_batch import BatchRecovery, recover_batch
+from metricfoundry_dagster.domain.errors import ConflictError
 from metricfoundry_dagster.domain.jobs import Attempt, Job, JobState
 from metricfoundry_dagster.domain.products import Stage
+from metricfoundry_dagster.domain.served import Servable
 from metricfoundry_dagster.pipeline.flow import publish, take_through
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.runs import RunState
 from metricfoundry_dagster_tests.embedded import embedded_ports, progress_of, register, write_source
+from metricfoundry_dagster_tests.fakes.memory_runs import MemoryRuns
 
 RUN = "run-1"
 
@@ -134,6 +138,23 @@ def test_a_batch_that_a_person_canceled_is_canceled(ports: Ports, tmp_path: Path
     touch(ports, begin(ports, jobs[:1]))
     assert recovered(ports, RunState.CANCELED).ended == 3
     assert [state for state, _, _ in fates(ports, jobs)] == [JobState.CANCELED] * 3
+
+
+def test_what_readers_see_is_not_canceled(ports: Ports, tmp_path: Path) -> None:
+    """One is published and its job not ended, one is in its version and not published, one is in none."""
+    jobs = batch_of(ports, tmp_path, 3)
+    attempts = begin(ports, jobs)
+    profile(ports, attempts)
+    ports.catalog.report_progress(jobs[0].job_id, Stage.DRUID_DATASOURCE, 100)
+    shown = attempts[1].dataset
+    ports.catalog.add_versions(
+        [Servable(shown.datasource, shown.mode, shown.dataset_id, shown.sequence, 1, ())], shown.created_at
+    )
+    for job in jobs[:2]:
+        with pytest.raises(ConflictError, match=r"job\.not_cancelable"):
+            cancel(ports, MemoryRuns(), job.dataset_id)
+    assert recovered(ports, RunState.CANCELED) == BatchRecovery(suspect=None, given_back=1, ended=2)
+    assert [state for state, _, _ in fates(ports, jobs)] == [JobState.COMPLETED, JobState.CREATED, JobState.CANCELED]
 
 
 @pytest.mark.parametrize("state", [RunState.RUNNING, RunState.WAITING, RunState.UNKNOWN])
