@@ -4,6 +4,8 @@ Readers ask Druid directly, at any time, so a dataset is seen a moment before it
 that moment is settled by the next writer. Who may write when is `druid_turns`, what one turn does `druid_serving`.
 """
 
+import random
+import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,14 +15,17 @@ from metricfoundry_dagster.adapters.druid_parts import DruidParts, DruidTimeouts
 from metricfoundry_dagster.adapters.druid_putting_in import names_of
 from metricfoundry_dagster.adapters.druid_serving import Outcome, go_back, serve_datasource
 from metricfoundry_dagster.adapters.druid_settling import settle
-from metricfoundry_dagster.domain.errors import MetricFoundryError
+from metricfoundry_dagster.domain.announcements import Announcement
+from metricfoundry_dagster.domain.errors import MetricFoundryError, WorldError
 from metricfoundry_dagster.domain.served import QueryAnswer, Servable, Serving, Version
 from metricfoundry_dagster.ports.serving_engine import ServingEngine
 
 #: Each takes a slot of Druid's workers.
 _DATASOURCES_AT_ONCE = 3
-#: For those who look around regularly, and come again.
-_BRIEF = DruidTimeouts(load_seconds=20.0)
+#: When every datasource fails for one of these, it is Druid or the catalog and not the datasets.
+AWAY_FOR_ALL = frozenset(
+    {"catalog.unreachable", "druid.busy", "druid.not_loaded", "druid.task_failed", "druid.unreachable", "store.unreachable"}
+)
 
 
 class DruidEngine(ServingEngine):
@@ -32,8 +37,10 @@ class DruidEngine(ServingEngine):
     def serve_all(self, servables: Sequence[Servable]) -> list[Outcome]:
         """As the port says. Datasets of one datasource go into Druid together, several datasources beside each other.
 
+        What keeps one datasource is the outcome of its datasets alone: also `druid.refused`, and those of `AWAY_FOR_ALL`.
+
         Raises:
-            WorldError: also `druid.unreachable`, `druid.refused`, `druid.task_failed`, `druid.not_loaded`, `druid.busy`.
+            WorldError: one of `AWAY_FOR_ALL`, when no datasource could be served.
         """
         outcomes: dict[int, Outcome] = {}
         groups: dict[str, list[tuple[int, Servable, Measured]]] = {}
@@ -73,24 +80,52 @@ class DruidEngine(ServingEngine):
         return self._parts.sql.read(sql, max_rows, self._served_names)
 
     def settle_abandoned(self) -> list[str]:
-        """As the port says: what writers announced whose jobs have ended since.
+        """As the port says: what writers announced whose jobs have ended since, for some seconds, in any order.
 
         Raises:
-            WorldError: as `serve_all`.
+            WorldError: the first that kept a datasource from being settled, when all others have had their turn.
         """
         catalog, now = self._parts.catalog, self._parts.clock.now()
         abandoned = [standing for standing in catalog.all_announcements() if not catalog.is_at_work(standing, now)]
         if abandoned:
             self._parts.overlord.require_there()
+        random.shuffle(abandoned)  # so that those that take all the time there is do not come first each time
+        return self._settle_each(abandoned)
+
+    def _settle_each(self, abandoned: Sequence[Announcement]) -> list[str]:
+        deadline = time.monotonic() + self._parts.timeouts.settle_seconds
+        settled: list[str] = []
+        failure: WorldError | None = None
         for standing in abandoned:
-            settle(replace(self._parts, timeouts=_BRIEF), standing)
-        return [standing.datasource for standing in abandoned]
+            try:
+                settle(replace(self._parts, timeouts=_brief(self._parts.timeouts)), standing)
+                settled.append(standing.datasource)
+            except WorldError as error:
+                failure = failure or error
+                if error.code.endswith(".unreachable"):
+                    break
+            if time.monotonic() >= deadline:
+                break
+        if failure is not None:
+            raise failure
+        return settled
 
     def _serve_each(self, work: Sequence[Sequence[tuple[Servable, Measured]]]) -> list[list[Outcome]]:
-        if len(work) <= 1:
-            return [serve_datasource(self._parts, datasets) for datasets in work]
         with ThreadPoolExecutor(_DATASOURCES_AT_ONCE) as pool:
-            return list(pool.map(lambda datasets: serve_datasource(self._parts, datasets), work))
+            served = list(pool.map(self._serve_by_itself, work))
+        failures = [outcome for outcome in served if isinstance(outcome, MetricFoundryError)]
+        if failures and len(failures) == len(work) and all(failure.code in AWAY_FOR_ALL for failure in failures):
+            raise failures[0]
+        return [
+            [outcome] * len(datasets) if isinstance(outcome, MetricFoundryError) else outcome
+            for datasets, outcome in zip(work, served, strict=True)
+        ]
+
+    def _serve_by_itself(self, datasets: Sequence[tuple[Servable, Measured]]) -> list[Outcome] | MetricFoundryError:
+        try:
+            return serve_datasource(self._parts, datasets)
+        except MetricFoundryError as error:
+            return error
 
     def _count_of(self, servable: Servable, counted: dict[str, dict[str, int]]) -> dict[str, int]:
         rows = {table.name: counted[table.name].get(servable.dataset_id, 0) for table in servable.tables}
@@ -107,3 +142,13 @@ class DruidEngine(ServingEngine):
 
     def _served_names(self) -> Collection[str]:
         return names_of(member for version in self._parts.catalog.current_versions() for member in version.members)
+
+
+def _brief(timeouts: DruidTimeouts) -> DruidTimeouts:
+    """For those who look around regularly, and come again."""
+    return replace(
+        timeouts,
+        task_seconds=min(40.0, timeouts.task_seconds),
+        load_seconds=min(10.0, timeouts.load_seconds),
+        end_seconds=min(10.0, timeouts.end_seconds),
+    )

@@ -27,6 +27,10 @@ class DruidTimeouts:
     task_seconds: float = 3_600.0
     load_seconds: float = 300.0
     query_seconds: float = 60.0
+    #: Until a task that is shut down has ended.
+    end_seconds: float = 120.0
+    #: For what many abandoned datasources are settled in; after that no other one is begun.
+    settle_seconds: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)

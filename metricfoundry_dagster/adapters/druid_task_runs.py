@@ -11,7 +11,6 @@ from metricfoundry_dagster.domain.errors import FencedError, WorldError
 from metricfoundry_dagster.pipeline.serving.druid_task import ParallelTask
 
 _REPORT_SECONDS = 20.0
-_END_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +64,15 @@ def end_tasks(parts: DruidParts, tasks: Sequence[AnnouncedTask]) -> None:
     Raises:
         WorldError: `druid.task_failed` when one does not end although it was told to.
     """
-    deadline = time.monotonic() + _END_SECONDS
+    deadline = time.monotonic() + parts.timeouts.end_seconds
     waiting = [task.task_id for task in tasks]
     for pause in pauses(0.1, 2.0):
         waiting = [task_id for task_id in waiting if not _has_ended(parts, task_id)]
         if not waiting:
             return
         if time.monotonic() > deadline:
-            raise WorldError("druid.task_failed", f"{waiting[0]} did not end within {_END_SECONDS:g} seconds of being shut down")
+            message = f"{waiting[0]} did not end within {parts.timeouts.end_seconds:g} seconds of being shut down"
+            raise WorldError("druid.task_failed", message)
         time.sleep(pause)
 
 

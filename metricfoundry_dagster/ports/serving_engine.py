@@ -25,10 +25,12 @@ class ServingEngine(Protocol):
         What is wrong with one dataset is its outcome, and holds up no other: ConflictError `datasource.mode_conflict`
         when its datasource is kept in the other mode, FencedError `attempt.fenced` when a newer attempt has begun or
         the job was canceled, WorldError `serving.count_mismatch` or `store.object_missing` when its files do not hold
-        its rows. None of its rows can be seen then.
+        its rows. None of its rows can be seen then. An engine that serves each datasource by itself also gives the
+        WorldError for which one datasource could not be served as the outcome of its datasets; any of these may be
+        served already, and doing it again changes nothing for those.
 
         Raises:
-            WorldError: the engine, the store or the catalog is away; any of the datasets may be served already.
+            WorldError: the engine, the store or the catalog is away for all; any of the datasets may be served already.
         """
 
     def count_all(self, servings: Sequence[Serving]) -> list[dict[str, int]]:

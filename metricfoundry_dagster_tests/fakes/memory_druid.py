@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from metricfoundry_dagster.adapters.druid_overlord import RowStats, TaskState
 from metricfoundry_dagster.adapters.druid_segments import SeenRows
-from metricfoundry_dagster.domain.errors import FencedError
+from metricfoundry_dagster.domain.errors import FencedError, WorldError
 from metricfoundry_dagster.pipeline.serving.druid_task import DimensionType, ParallelTask
 from metricfoundry_dagster.pipeline.serving.time_chunks import ETERNITY, TimeRange
 
@@ -35,13 +35,14 @@ class _Segment:
 class MemoryDruid:
     """Stands in for `DruidOverlord`, `DruidSegments` and `DruidSql` at once.
 
-    `failing` names datasources whose tasks fail. A task is running for as many looks as `slow_looks` says, and does
-    its work at the last of them.
+    `failing` names datasources whose tasks fail, `refusing` those whose segments are not told.
+    A task is running for as many looks as `slow_looks` says, and does its work at the last of them.
     """
 
     tasks: dict[str, tuple[str, RowStats]] = field(default_factory=dict)
     segments: dict[str, _Segment] = field(default_factory=dict)
     failing: set[str] = field(default_factory=set)
+    refusing: set[str] = field(default_factory=set)
     slow_looks: int = 0
     _running: dict[str, tuple[int, ParallelTask]] = field(default_factory=dict)
     _numbers: Any = field(default_factory=count)
@@ -93,6 +94,8 @@ class MemoryDruid:
     # Segments
 
     def used(self, name: str) -> frozenset[str]:
+        if name in self.refusing:
+            raise WorldError("druid.refused", f"the segments of {name}")
         return frozenset(id_ for id_, segment in self.segments.items() if segment.name == name and segment.used)
 
     def seen(self, name: str, dataset_ids: Collection[str] = ()) -> dict[str, SeenRows]:

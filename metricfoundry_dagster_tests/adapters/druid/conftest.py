@@ -1,6 +1,7 @@
 """Engines on the session's Druid, with a catalog and a bucket for each test."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from metricfoundry_dagster.adapters.catalog.open_catalog import SqlCatalog, open_catalog
 from metricfoundry_dagster.adapters.druid_engine import DruidEngine
 from metricfoundry_dagster.adapters.druid_parts import DruidParts
+from metricfoundry_dagster.adapters.fsspec_store import FsspecStore
+from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.domain.served import Servable
+from metricfoundry_dagster_tests.adapters.druid.worlds import World
 from metricfoundry_dagster_tests.port_contracts.engines.served import Served
 from metricfoundry_dagster_tests.servers.druid import Druid
 from metricfoundry_dagster_tests.servers.druid_serving import parts_on, unused_name
@@ -55,3 +60,22 @@ def on_druid(druid: Druid, minio: Minio, tmp_path: Path) -> Iterator[OnDruid]:
     """A fresh one."""
     with parts_on(druid, minio, tmp_path) as parts:
         yield OnDruid(parts, unused_name())
+
+
+@pytest.fixture
+def new_world(tmp_path: Path) -> Iterator[Callable[[], World]]:
+    template = open_catalog(f"sqlite:///{tmp_path / 'template.db'}")
+    template.upgrade()
+    template.close()
+    opened: list[SqlCatalog] = []
+
+    def make() -> World:
+        folder = tmp_path / str(len(opened))
+        folder.mkdir()
+        shutil.copy(tmp_path / "template.db", folder / "catalog.db")
+        opened.append(open_catalog(f"sqlite:///{folder / 'catalog.db'}"))
+        return World(opened[-1], FsspecStore({root: str(folder / root) for root in Root}))
+
+    yield make
+    for catalog in opened:
+        catalog.close()
