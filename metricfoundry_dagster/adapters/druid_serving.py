@@ -1,6 +1,6 @@
 """One writer's turn at one datasource: datasets go in, or a version goes back, and the catalog records it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from metricfoundry_dagster.adapters.druid_measuring import Measured, measure_all
 from metricfoundry_dagster.adapters.druid_parts import DruidParts
@@ -114,16 +114,27 @@ def _put_in_place_of(parts: DruidParts, own: Announcement, dataset: MeasuredServ
 
 
 def _exchange(parts: DruidParts, own: Announcement, gone: Sequence[Servable], come: Sequence[MeasuredServable]) -> None:
-    """Take rows out, then put rows in: in between readers see neither, but never both."""
+    """Take rows out, then put rows in: in between readers see neither, but never both.
+
+    Rows of those that come are taken out as well when they are there already although no version says so, as after the
+    catalog was restored from an older copy.
+    """
     servables = [servable for servable, _ in come]
     noted = note_before(parts, own, names_of([*gone, *servables]))
     if noted.tasks:
         await_tasks(parts, noted, noted.tasks)
         finish_added(parts, servables)
         return
-    for name in sorted(names_of(gone)):
-        noted = take_out(parts, noted, name, [member.dataset_id for member in gone if name in names_of([member])])
+    for name in sorted(names_of([*gone, *servables])):
+        known = {member.dataset_id for member in gone if name in names_of([member])}
+        to_come = {servable.dataset_id for servable in servables if name in names_of([servable])}
+        if known or _are_seen(parts, name, to_come):
+            noted = take_out(parts, noted, name, known | to_come)
     add_rows(parts, noted, come, noted.segments_before or {})
+
+
+def _are_seen(parts: DruidParts, name: str, dataset_ids: Collection[str]) -> bool:
+    return any(rows.asked_for for rows in parts.segments.seen(name, dataset_ids).values())
 
 
 def _record(parts: DruidParts, own: Announcement, servables: Sequence[Servable]) -> list[Outcome]:
