@@ -202,7 +202,8 @@ class Jobs(Protocol):
     ) -> list[Attempt | MetricFoundryError]:
         """`open_job` for many datasets, each with the id of its waiting job, in one transaction.
 
-        What is wrong with one is given in its place. A job that has completed is not begun again: `job.not_retryable`.
+        What is wrong with one is given in its place. What has completed, or is under way in a run that is not the
+        parent, is not begun again: `job.not_retryable`. All that are begun belong to a batch, until Dagster is told.
         """
 
     def report_progress(self, job_id: str, stage: Stage, percent: int) -> JobState:

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, literal_column, or_, select, update
 
 from metricfoundry_dagster.adapters.catalog.database import DatabaseUser, in_chunks
-from metricfoundry_dagster.adapters.catalog.job_opening import belongs_elsewhere, open_job
+from metricfoundry_dagster.adapters.catalog.job_opening import belongs_elsewhere, mark_of_batch, open_job
 from metricfoundry_dagster.adapters.catalog.rows import (
     UNENDED,
     dataset_of,
@@ -138,7 +138,7 @@ def _begin_all(connection: Connection, dataset_ids: set[str], run_id: str) -> di
         of_datasets = datasets.c.dataset_id.in_(chunk)
         connection.execute(update(datasets).where(of_datasets).values(current_attempt=datasets.c.current_attempt + 1))
         current = select(datasets.c.current_attempt).where(datasets.c.dataset_id == jobs.c.dataset_id).scalar_subquery()
-        begun = {"state": JobState.PROCESSING, "run_id": run_id, "attempt": current}
+        begun = {"state": JobState.PROCESSING, "run_id": run_id, "attempt": current} | mark_of_batch(run_id)
         waiting = jobs.c.dataset_id.in_(chunk), jobs.c.state.in_(_WAITING)
         connection.execute(update(jobs).where(*waiting).values(begun))
         found: dict[str, Dataset] = {
@@ -158,13 +158,19 @@ def _open_one(
     try:
         if not known:
             raise no_dataset(dataset_id)
-        completed = next((job for job in known if job.job_id == job_id and job.state is JobState.COMPLETED), None)
-        if completed is not None and completed.run_id != run_id:
-            raise belongs_elsewhere(completed)
-        job = open_job(connection, dataset_id, run_id, job_id=job_id, parent_run_id=parent_run_id, now=now)
+        _refuse_taken([known[0], *(job for job in known if job.job_id == job_id)], run_id, parent_run_id)
+        job = open_job(connection, dataset_id, run_id, job_id=job_id, parent_run_id=parent_run_id, now=now, in_batch=True)
         return Attempt(find_dataset(connection, dataset_id), job)
     except MetricFoundryError as error:
         return error
+
+
+def _refuse_taken(of_dataset: Sequence[Job], run_id: str, parent_run_id: str | None) -> None:
+    """A batch that is started again does nothing that is done, and takes nothing from a run that has it in hand."""
+    for job in of_dataset:
+        is_done = job.state is JobState.COMPLETED and job.run_id != run_id
+        if is_done or (job.state is JobState.PROCESSING and job.run_id not in {run_id, parent_run_id}):
+            raise belongs_elsewhere(job)
 
 
 def _no_larger(given: GivenBack, known_limit: int | None) -> GivenBack:

@@ -4,9 +4,11 @@ The functions work inside the caller's transaction and hold the dataset's lock, 
 the other. At the end a dataset has at most one job that has not ended.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from uuid import NAMESPACE_OID, uuid5
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from metricfoundry_dagster.adapters.catalog.rows import UNENDED, find_job, job_of, lock_dataset, new_job_row
 from metricfoundry_dagster.adapters.catalog.schema import datasets, jobs
@@ -18,9 +20,18 @@ _WAITING = (JobState.CREATED, JobState.QUEUED)
 
 
 def open_job(
-    connection: Connection, dataset_id: str, run_id: str, *, job_id: str | None, parent_run_id: str | None, now: datetime
+    connection: Connection,
+    dataset_id: str,
+    run_id: str,
+    *,
+    job_id: str | None,
+    parent_run_id: str | None,
+    now: datetime,
+    in_batch: bool = False,
 ) -> Job:
     """Give the run its job, processing; or, as it is, the one that this run began before.
+
+    `in_batch` says that the run carries others as well, and that somebody must see to it that Dagster is told of all.
 
     Raises:
         NotFoundError: `dataset.not_found` for a dataset that is unknown, or that `job_id` does not belong to.
@@ -37,7 +48,13 @@ def open_job(
         return own
     waiting = own or _choose(connection, of_dataset, job_id=job_id, parent_run_id=parent_run_id, now=now)
     waiting_id = waiting.job_id if waiting else add_job(connection, dataset_id, now).job_id
-    return _begin(connection, dataset_id, waiting_id, run_id, attempts_before + 1)
+    begun = {"run_id": run_id, "attempt": attempts_before + 1} | (mark_of_batch(run_id) if in_batch else {})
+    return _begin(connection, dataset_id, waiting_id, begun)
+
+
+def mark_of_batch(run_id: str) -> dict[str, object]:
+    """What tells a job that is begun in a batch from others: the batch it was claimed for, else one that is named by the run."""
+    return {"batch_id": func.coalesce(jobs.c.batch_id, uuid5(NAMESPACE_OID, run_id).hex), "told": False}
 
 
 def end_job(
@@ -106,10 +123,9 @@ def belongs_elsewhere(job: Job) -> ConflictError:
     return ConflictError("job.not_retryable", f"job {job.job_id} is {job.state} and belongs to {_run(job)}")
 
 
-def _begin(connection: Connection, dataset_id: str, job_id: str, run_id: str, attempt: int) -> Job:
-    connection.execute(update(datasets).where(datasets.c.dataset_id == dataset_id).values(current_attempt=attempt))
-    begun = {"state": JobState.PROCESSING, "run_id": run_id, "attempt": attempt}
-    connection.execute(update(jobs).where(jobs.c.job_id == job_id).values(begun))
+def _begin(connection: Connection, dataset_id: str, job_id: str, begun: Mapping[str, object]) -> Job:
+    connection.execute(update(datasets).where(datasets.c.dataset_id == dataset_id).values(current_attempt=begun["attempt"]))
+    connection.execute(update(jobs).where(jobs.c.job_id == job_id).values(state=JobState.PROCESSING, **begun))
     return find_job(connection, job_id)
 
 

@@ -78,6 +78,33 @@ def test_a_run_that_is_started_again_takes_up_what_the_one_before_did_not_comple
     assert [outcome.number for outcome in outcomes if isinstance(outcome, Attempt)] == [2, 2, 1]
 
 
+def test_a_run_that_is_started_again_leaves_what_others_did_or_have_in_hand(catalog: Catalog, datasets: list[Dataset]) -> None:
+    """The run before gave all back; of the successors one was completed, one is under way, one failed and one waits."""
+    jobs = named(catalog, datasets)
+    opened(catalog, datasets)
+    catalog.give_back([GivenBack(job_id, ERROR) for _, job_id in jobs], "run-1", NOON)
+    done, _, failed = (attempt.job.job_id for attempt in opened(catalog, datasets[:3], "run-2"))
+    catalog.close_jobs([Ending(done, JobState.COMPLETED), Ending(failed, JobState.FAILED, ERROR)], NOON)
+    outcomes = catalog.open_jobs(jobs, "run-3", "run-1", NOON)
+    assert codes(outcomes) == ["job.not_retryable", "job.not_retryable", "", ""]
+    assert [catalog.jobs_of(dataset.dataset_id)[0].run_id for dataset in datasets] == ["run-2", "run-2", "run-3", "run-3"]
+
+
+def test_what_a_batch_begins_is_of_a_batch_whoever_claimed_it(catalog: Catalog, datasets: list[Dataset]) -> None:
+    """Jobs that were released, and those that a run that is started again adds; Dagster is to be told of each."""
+    jobs = named(catalog, datasets[:2])
+    opened(catalog, datasets[:1])
+    catalog.attach_batch("batch-1", "run-1")
+    catalog.close_jobs([Ending(jobs[0][1], JobState.FAILED, ERROR)], NOON)
+    catalog.give_back([GivenBack(jobs[1][1], ERROR)], "run-1", NOON)
+    attempts = [outcome for outcome in catalog.open_jobs(jobs, "run-2", "run-1", NOON) if isinstance(outcome, Attempt)]
+    [batch_id] = {attempt.job.batch_id for attempt in attempts}
+    assert batch_id not in {None, "batch-1"}
+    assert [attempt.job for attempt in attempts] == catalog.jobs_of_run("run-2")[::-1]
+    catalog.close_jobs([Ending(attempt.job.job_id, JobState.COMPLETED) for attempt in attempts], NOON)
+    assert {job.dataset_id for job in catalog.untold_jobs("run-2")} == {dataset_id for dataset_id, _ in jobs}
+
+
 def test_many_jobs_end_at_once_and_only_once(catalog: Catalog, datasets: list[Dataset]) -> None:
     attempts = opened(catalog, datasets)
     ids = [attempt.job.job_id for attempt in attempts]
