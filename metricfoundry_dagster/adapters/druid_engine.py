@@ -55,13 +55,10 @@ class DruidEngine(ServingEngine):
         return [outcomes[position] for position in range(len(servables))]
 
     def count_all(self, servings: Sequence[Serving]) -> list[dict[str, int]]:
-        """As the port says. What readers do not see, since a newer dataset took its place, is counted in its files."""
-        ids_of: dict[str, set[str]] = {}
-        for serving in servings:
-            for table in serving.servable.tables:
-                ids_of.setdefault(table.name, set()).add(serving.servable.dataset_id)
-        counted = {name: self._parts.sql.count(name, ids) or {} for name, ids in ids_of.items()}
-        return [self._count_of(serving.servable, counted) for serving in servings]
+        """As the port says. What readers do not see, since another writer took its place, is counted in its files."""
+        servables = [serving.servable for serving in servings]
+        counts = self._counted(servables)
+        return [self._count_of(servable, rows) for servable, rows in zip(servables, counts, strict=True)]
 
     def rollback(self, datasource: str) -> Version:
         """As the port says. The earlier version goes into Druid anew, so that readers see the one or the other."""
@@ -127,10 +124,22 @@ class DruidEngine(ServingEngine):
         except MetricFoundryError as error:
             return error
 
-    def _count_of(self, servable: Servable, counted: dict[str, dict[str, int]]) -> dict[str, int]:
-        rows = {table.name: counted[table.name].get(servable.dataset_id, 0) for table in servable.tables}
-        if rows == {table.name: table.rows for table in servable.tables} or self._is_seen(servable):
+    def _counted(self, servables: Sequence[Servable]) -> list[dict[str, int]]:
+        ids_of: dict[str, set[str]] = {}
+        for servable in servables:
+            for table in servable.tables:
+                ids_of.setdefault(table.name, set()).add(servable.dataset_id)
+        counted = {name: self._parts.sql.count(name, ids) or {} for name, ids in ids_of.items()}
+        return [
+            {table.name: counted[table.name].get(servable.dataset_id, 0) for table in servable.tables} for servable in servables
+        ]
+
+    def _count_of(self, servable: Servable, rows: dict[str, int]) -> dict[str, int]:
+        if rows == {table.name: table.rows for table in servable.tables}:
             return rows
+        # Another writer's rows are in Druid before they are recorded, and may be gone again since we counted.
+        if self._parts.catalog.announcement(servable.datasource) is None and self._is_seen(servable):
+            return self._counted([servable])[0]
         [measured] = measure_all(self._parts.store, [servable])
         return rows if isinstance(measured, MetricFoundryError) else {name: table.rows for name, table in measured.items()}
 
