@@ -96,6 +96,15 @@ def require_nothing_used() -> None:
         raise UsedParentError(f"threads beside the main one: {sorted(names.elements())}")
 
 
+def is_unused() -> bool:
+    """Whether this process may be forked."""
+    try:
+        require_nothing_used()
+    except UsedParentError:
+        return False
+    return True
+
+
 def fingerprint(home: Path) -> str:
     """What a change of this package's code, or of the `dagster.yaml` of this home, changes."""
     # By its content: every command puts the file there anew.

@@ -22,12 +22,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from metricfoundry_dagster.orchestration import warm_socket
-from metricfoundry_dagster.orchestration.imported_code import fingerprint, import_code, require_nothing_used, resolve_job
+from metricfoundry_dagster.orchestration.imported_code import (
+    fingerprint,
+    import_code,
+    is_unused,
+    require_nothing_used,
+    resolve_job,
+)
 from metricfoundry_dagster.orchestration.warm_socket import Reply, Request
 
 #: As `ps` and `top` show it, and what it has forked. Fifteen bytes at the most.
 PARENT_NAME = "mf-warm-parent"
 WORKER_NAME = "mf-run-worker"
+REPORTER_NAME = "mf-run-reporter"
 #: A parent for which nobody has work gives its memory back; the next launch starts another.
 _IDLE_SECONDS = 900.0
 _SPEAK_WITHIN_SECONDS = 2.0
@@ -64,6 +71,7 @@ class WarmParent:
         self._listener = socket.socket(fileno=held.listener)
         self._fingerprint = fingerprint(home)
         self._server_id: str | None = None
+        self._was_unused = False
         self._woken, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def warm_up(self) -> None:
@@ -78,6 +86,7 @@ class WarmParent:
         gc.collect()
         gc.freeze()
         gc.enable()
+        self._was_unused = is_unused()
 
     def serve(self) -> None:
         """Answer requests and look after children."""
@@ -101,25 +110,28 @@ class WarmParent:
             try:
                 warm_socket.require_own_user(connection)
                 request = warm_socket.receive_request(connection)
-                is_stale = self._is_stale(request)
-                warm_socket.send(connection, Reply() if is_stale else self._launch(request, connection))
+                end = self._end_of(request)
+                warm_socket.send(connection, Reply() if end else self._launch(request, connection))
             except (OSError, ValueError, warm_socket.ForeignPeerError) as error:
                 _say(f"a request was not answered: {error}")
                 return
-        if is_stale:
-            self._start_anew()
+        if end:
+            self._start_anew(end)
 
-    def _is_stale(self, request: Request) -> bool:
+    def _end_of(self, request: Request) -> str | None:
+        """Why this parent can fork no worker for the request and another could; None when it can, or no other could either."""
         if self._server_id is None:
             self._server_id = request.server_id
-        return request.server_id not in {None, self._server_id} or fingerprint(self._home) != self._fingerprint
+        if request.server_id not in {None, self._server_id} or fingerprint(self._home) != self._fingerprint:
+            return "the code has changed"
+        return "something here was put to work" if self._was_unused and not is_unused() else None
 
     def _launch(self, request: Request, connection: socket.socket) -> Reply:
         from metricfoundry_dagster.orchestration.run_worker import carry
 
         try:
             resolve_job(request.job_origin)
-            pid = self._fork(lambda: carry(request.run_id, self._home, self._reference), connection)
+            pid = self._fork(lambda: carry(request.run_id, self._home, self._reference), WORKER_NAME, connection)
         except Exception as error:  # noqa: BLE001 - the launcher is told of it, and this process goes on
             traceback.print_exc()
             return Reply(refusal=f"{type(error).__name__}: {error}")
@@ -143,24 +155,24 @@ class WarmParent:
 
         _say(f"the worker of run {run_id} {cause}")
         with suppress(Exception):
-            self._fork(lambda: report_death(run_id, cause, self._reference))
+            self._fork(lambda: report_death(run_id, cause, self._reference), REPORTER_NAME)
 
-    def _fork(self, work: Callable[[], None], *connections: socket.socket) -> int:
+    def _fork(self, work: Callable[[], None], name: str, *connections: socket.socket) -> int:
         require_nothing_used()
         _flush()
         pid = os.fork()
         if pid == 0:
-            self._become_child(work, connections)
+            self._become_child(work, name, connections)
         return pid
 
-    def _become_child(self, work: Callable[[], None], connections: tuple[socket.socket, ...]) -> NoReturn:
+    def _become_child(self, work: Callable[[], None], name: str, connections: tuple[socket.socket, ...]) -> NoReturn:
         code = _EXIT_BROKEN
         try:
             os.setsid()
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-            _name_process(WORKER_NAME)
+            _name_process(name)
             # Whoever holds the lock is the parent, and whoever holds the socket answers it.
             for descriptor in (self._held.lock, self._woken, self._waker):
                 os.close(descriptor)
@@ -175,9 +187,9 @@ class WarmParent:
             # Handlers of the parent's exit are none of ours, and there is nothing left to tear down.
             os._exit(code)
 
-    def _start_anew(self) -> NoReturn:
+    def _start_anew(self, reason: str) -> NoReturn:
         """Become a parent of the present code: same process, so children and waiting requests stay ours."""
-        _say("the code has changed: starting anew")
+        _say(f"{reason}: starting anew")
         for descriptor in (self._held.lock, self._held.listener):
             os.set_inheritable(descriptor, True)  # noqa: FBT003 - has no other form
         held = json.dumps({"lock": self._held.lock, "listener": self._held.listener, "runs": self._held.runs})

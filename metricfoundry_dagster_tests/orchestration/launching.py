@@ -107,7 +107,7 @@ class Launching:
 
     def close(self) -> None:
         """Kill all that was started, the parent first: it would report the others."""
-        for process in self.parents() + self.workers():
+        for process in [*self.parents(), *self._processes()]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.instance.dispose()

@@ -42,6 +42,9 @@ except UsedParentError as error:
     print("used", error)
 """
 
+_THREAD = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"
+_THREAD_WHEN_ASKED = f"import signal; signal.signal(signal.SIGUSR1, lambda *_: exec('{_THREAD}'))"
+
 
 @pytest.fixture
 def warm(tmp_path: Path) -> Iterator[Launching]:
@@ -148,6 +151,29 @@ def test_another_configuration_of_the_instance_is_noticed_without_a_reload(warm:
         path.write_text(content)
         assert warm.wait_for_end(warm.launch("waiting_job")) is _SUCCESS
         assert times_ready(warm) == times
+
+
+def test_a_parent_that_was_put_to_work_starts_anew(warm: Launching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it was: a thread beside the main one is enough."""
+    (warm.home / "go").touch()
+    (tmp_path / "sitecustomize.py").write_text(_THREAD_WHEN_ASKED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert warm.wait_for_end(warm.launch("waiting_job")) is _SUCCESS
+    parent = warm.parent()
+    parent.send_signal(signal.SIGUSR1)
+    warm.wait_until(lambda: parent.num_threads() > 1, "the parent is put to work")
+    assert warm.wait_for_end(warm.launch("waiting_job")) is _SUCCESS
+    assert (warm.parent(), times_ready(warm)) == (parent, 2)
+
+
+def test_a_parent_that_no_new_start_would_help_refuses(warm: Launching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not start itself again and again."""
+    (tmp_path / "sitecustomize.py").write_text(_THREAD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for _ in range(2):
+        with pytest.raises(DagsterLaunchFailedError, match="UsedParentError"):
+            warm.launch("waiting_job")
+    assert times_ready(warm) == 1
 
 
 def test_nonsense_on_the_socket_is_no_harm(warm: Launching) -> None:
