@@ -72,12 +72,25 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Telling:
+    """One run that tells of one partition: that a stage was materialized, or a check evaluated."""
+
+    run_id: str
+    what: str
+    dataset_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DagsterFacts:
-    """What Dagster's own storage says. `unfinished_runs` holds id and status of runs in no final state."""
+    """What Dagster's own storage says. `unfinished_runs` holds id and status of runs in no final state.
+
+    `told` holds how often a run tells of a materialization (by the name of the stage) or of a check, for each partition.
+    """
 
     materialized: Mapping[Stage, frozenset[str]]
     evaluations: frozenset[Evaluation]
     unfinished_runs: tuple[str, ...]
+    told: Mapping[Telling, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,9 @@ def _about_dagster(history: History, found: _Expected) -> Iterator[str]:
         for check in GATES.values():
             if not evaluated.get((run_id, check.name, each.name), False):
                 yield f"I6 {each.name}: check {check.name} did not pass in run {run_id}"
+    for telling, times in facts.told.items():
+        if times != 1:
+            yield f"I6 {telling.dataset_id}: run {telling.run_id} tells {times} times of {telling.what}"
     yield from (f"I6 run {run} is left under way" for run in facts.unfinished_runs)
 
 

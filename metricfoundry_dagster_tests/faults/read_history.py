@@ -5,11 +5,13 @@ Nothing here judges; see `judge_history.py`.
 
 import json
 import urllib.parse
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import dagster as dg
 import sqlalchemy as sa
+from dagster._core.events import DagsterEventType
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
@@ -30,6 +32,7 @@ from metricfoundry_dagster_tests.faults.history import (
     History,
     Member,
     ServedRows,
+    Telling,
 )
 
 _ALL = 1_000_000
@@ -45,7 +48,7 @@ def read_history(settings: Settings, ports: Ports, instance: dg.DagsterInstance)
         datasets=datasets,
         served=tuple(rows for datasource in datasources for rows in _served(datasource, ports)),
         members=tuple(member for datasource in datasources for member in _members(datasource, ports)),
-        dagster=_dagster_facts(instance),
+        dagster=_dagster_facts(datasets, instance),
         litter=_litter(settings, datasets),
     )
 
@@ -75,7 +78,7 @@ def _members(datasource: str, ports: Ports) -> Iterator[Member]:
         yield Member(datasource, member.dataset_id, member.attempt)
 
 
-def _dagster_facts(instance: dg.DagsterInstance) -> DagsterFacts:
+def _dagster_facts(datasets: Collection[DatasetHistory], instance: dg.DagsterInstance) -> DagsterFacts:
     materialized = {stage: frozenset(instance.get_materialized_partitions(dg.AssetKey(stage.value))) for stage in Stage}
     unfinished = [status for status in dg.DagsterRunStatus if status not in FINISHED_STATUSES]
     return DagsterFacts(
@@ -84,6 +87,7 @@ def _dagster_facts(instance: dg.DagsterInstance) -> DagsterFacts:
         unfinished_runs=tuple(
             f"{run.run_id} {run.status.value}" for run in instance.get_runs(dg.RunsFilter(statuses=unfinished))
         ),
+        told=Counter(_tellings(datasets, instance)),
     )
 
 
@@ -94,6 +98,20 @@ def _evaluations(instance: dg.DagsterInstance) -> Iterator[Evaluation]:
         for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=_ALL, status=told):
             passed = record.status is AssetCheckExecutionRecordStatus.SUCCEEDED
             yield Evaluation(record.run_id, check, record.partition or "", passed)
+
+
+def _tellings(datasets: Collection[DatasetHistory], instance: dg.DagsterInstance) -> Iterator[Telling]:
+    """From the logs of the runs: what is kept of a check beside them has room for one evaluation of a run only."""
+    for run_id in {job.run_id for each in datasets for job in each.jobs if job.run_id is not None}:
+        for record in instance.all_logs(
+            run_id, of_type={DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_CHECK_EVALUATION}
+        ):
+            event = record.get_dagster_event()
+            if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
+                evaluation = event.asset_check_evaluation_data
+                yield Telling(run_id, evaluation.check_name, evaluation.partition or "")
+            else:
+                yield Telling(run_id, str(event.asset_key and event.asset_key.to_user_string()), event.partition or "")
 
 
 def _litter(settings: Settings, datasets: Collection[DatasetHistory]) -> dict[str, int]:

@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
+from dagster._core.events import DagsterEventType
 
 from metricfoundry_dagster.adapters.catalog.schema import jobs as jobs_table
 from metricfoundry_dagster.domain.datasets import Mode
@@ -175,6 +176,7 @@ def test_a_good_history_is_read_without_a_complaint(lived: Lived) -> None:
     assert len(history.served) == len(history.members) == 3
     assert {len(partitions) for partitions in history.dagster.materialized.values()} == {4}
     assert len(history.dagster.evaluations) == 4 * 7
+    assert list(history.dagster.told.values()) == [1] * 4 * (7 + 5)
 
 
 @pytest.mark.parametrize("how", SPOILT)
@@ -227,6 +229,20 @@ def test_a_job_that_nobody_ended_is_found(lived: Lived) -> None:
         connection.execute(sa.delete(jobs_table).where(jobs_table.c.state == JobState.CREATED))
     assert {complaint[:2] for complaint in complaints} >= {"I2"}
     assert job.state is JobState.COMPLETED
+
+
+@pytest.mark.parametrize("kind", [DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_CHECK_EVALUATION])
+def test_what_a_run_tells_twice_is_found(lived: Lived, kind: DagsterEventType) -> None:
+    """In Dagster's storage itself: the same event once more, as by a sensor that did not see that it was told."""
+    first = lived.history.datasets[0].jobs[0].run_id
+    events = lived.dagster.all_logs(str(first), of_type=kind)
+    with dg.DagsterInstance.ephemeral() as spoilt:
+        for event in [*events, events[0]]:
+            spoilt.handle_new_event(event)
+        told = read_history(embedded_settings(lived.folder), lived.ports, spoilt).dagster.told
+    assert sorted(told.values())[-2:] == [1, 2]
+    complaints = complaints_about(_dagster(told=told)(lived.history), lived.put_in)
+    assert [complaint[:2] for complaint in complaints] == ["I6"]
 
 
 def test_a_materialization_that_was_wiped_is_found(lived: Lived) -> None:
