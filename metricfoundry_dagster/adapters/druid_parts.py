@@ -29,6 +29,8 @@ class DruidTimeouts:
     query_seconds: float = 60.0
     #: Until a task that is shut down has ended.
     end_seconds: float = 120.0
+    #: How long a rollback counts as at work after its process last said so; it says so three times as often.
+    lease_seconds: float = 60.0
     #: For what many abandoned datasources are settled in; after that no other one is begun.
     settle_seconds: float = 20.0
 

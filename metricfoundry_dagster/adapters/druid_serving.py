@@ -16,7 +16,7 @@ from metricfoundry_dagster.adapters.druid_putting_in import (
 from metricfoundry_dagster.adapters.druid_settling import settle
 from metricfoundry_dagster.adapters.druid_take_out import take_out
 from metricfoundry_dagster.adapters.druid_task_runs import await_tasks
-from metricfoundry_dagster.adapters.druid_turns import announce, announce_rollback, cleared_up
+from metricfoundry_dagster.adapters.druid_turns import announce, announce_rollback, cleared_up, kept_valid
 from metricfoundry_dagster.domain.announcements import Announced, Announcement
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.errors import FencedError, MetricFoundryError
@@ -58,7 +58,7 @@ def go_back(parts: DruidParts, datasource: str) -> Version:
     own = announce_rollback(parts, datasource).own
     if own is None:
         raise FencedError("attempt.fenced", f"the rollback of {datasource} was taken over")
-    with cleared_up(parts, own, always=True):
+    with kept_valid(parts, own), cleared_up(parts, own, always=True):
         versions = {version.number: version for version in parts.catalog.versions(datasource)}
         target = versions[own.target_number or 0]
         current = parts.catalog.current_version(datasource)

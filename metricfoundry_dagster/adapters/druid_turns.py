@@ -1,5 +1,6 @@
 """Taking turns at a datasource: one's own announcement is made as soon as no other stands in the way."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,7 +28,7 @@ def announce(parts: DruidParts, servables: Sequence[Servable]) -> Announced:
 
 def announce_rollback(parts: DruidParts, datasource: str) -> Announced:
     """Announce a rollback. Raises as `announce` and `ServingEngine.rollback`."""
-    return _in_turn(parts, lambda: parts.catalog.announce_rollback(datasource, _valid_until(parts)), frozenset())
+    return _in_turn(parts, lambda: parts.catalog.announce_rollback(datasource, _leased_until(parts)), frozenset())
 
 
 @contextmanager
@@ -50,6 +51,25 @@ def cleared_up(parts: DruidParts, announcement: Announcement, *, always: bool = 
         raise
 
 
+@contextmanager
+def kept_valid(parts: DruidParts, announcement: Announcement) -> Iterator[None]:
+    """Keep a rollback at work for as long as this process lives: it has no job that others could ask for."""
+    ended = threading.Event()
+
+    def keep() -> None:
+        while not ended.wait(parts.timeouts.lease_seconds / 3):
+            with suppress(MetricFoundryError):  # who cannot renew it is fenced at the end, or reaches the catalog in time
+                parts.catalog.renew(announcement, _leased_until(parts))
+
+    keeper = threading.Thread(target=keep, name="rollback-lease", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+
+
 def _in_turn(parts: DruidParts, try_once: Callable[[], Announced], mine: frozenset[Member]) -> Announced:
     deadline = time.monotonic() + parts.timeouts.task_seconds + parts.timeouts.load_seconds
     for pause in pauses(0.1, 2.0):
@@ -68,6 +88,10 @@ def _in_turn(parts: DruidParts, try_once: Callable[[], Announced], mine: frozens
 
 def _valid_until(parts: DruidParts) -> datetime:
     return parts.clock.now() + timedelta(seconds=parts.timeouts.task_seconds + 2 * parts.timeouts.load_seconds)
+
+
+def _leased_until(parts: DruidParts) -> datetime:
+    return parts.clock.now() + timedelta(seconds=parts.timeouts.lease_seconds)
 
 
 def _settle_quietly(parts: DruidParts, announcement: Announcement) -> None:

@@ -41,6 +41,9 @@ class Announcements(Protocol):
             FencedError: `attempt.fenced` when it stands no more: somebody took over what it was for.
         """
 
+    def renew(self, announcement: Announcement, valid_until: datetime) -> None:
+        """Let an announcement be valid for longer; its revision stays. Without effect when it stands no more."""
+
     def stands(self, announcement: Announcement) -> bool:
         """Whether it stands still."""
 

@@ -78,6 +78,11 @@ class SqlAnnouncements(DatabaseUser):
             connection.execute(update(announcements).where(_is(standing)).values(changed))
             return _announcement_of(connection.execute(select(announcements).where(_is(standing))).one())
 
+    def renew(self, announcement: Announcement, valid_until: datetime) -> None:
+        """As the port says."""
+        with self._database.writing() as connection:
+            connection.execute(update(announcements).where(_is(announcement)).values(valid_until=valid_until))
+
     def stands(self, announcement: Announcement) -> bool:
         """Whether it stands still."""
         with self._database.reading() as connection:

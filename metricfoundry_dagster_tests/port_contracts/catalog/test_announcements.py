@@ -1,5 +1,7 @@
 """Announcements: writers of one datasource take turns, and what a dead one announced is found."""
 
+from datetime import timedelta
+
 import pytest
 
 from metricfoundry_dagster.domain.announcements import AnnouncedTask, Announcement
@@ -148,6 +150,17 @@ def test_who_has_no_job_is_at_work_for_as_long_as_the_announcement_is_valid(cata
     own = announced(catalog, served_as(1))
     assert catalog.is_at_work(own, NOON)
     assert not catalog.is_at_work(own, LATER)
+
+
+def test_one_that_is_renewed_is_valid_for_longer_and_may_still_be_withdrawn(catalog: Catalog) -> None:
+    own = announced(catalog, served_as(1))
+    catalog.renew(own, LATER + timedelta(days=1))
+    renewed = catalog.announcement("sales")
+    assert renewed is not None
+    assert (renewed.valid_until, renewed.revision) == (LATER + timedelta(days=1), own.revision)
+    assert catalog.withdraw(own)
+    catalog.renew(own, LATER)
+    assert catalog.announcement("sales") is None
 
 
 def test_a_rollback_moves_the_pointer_and_withdraws_its_announcement_in_one(catalog: Catalog) -> None:
