@@ -55,7 +55,7 @@ check: $(DEV_STAMP) ## format, lint, types, layers, and whether Dagster can load
 .PHONY: bench
 bench: $(addprefix bench-,$(subst _,-,$(BENCHMARKS))) ## every benchmark, one JSON line a figure (SIZE=small turns the inputs down)
 
-# `bench-run-cost` runs benchmarks/run_cost.py.
+# `bench-stage-csv` runs benchmarks/stage_csv.py.
 bench-%: $(DEV_STAMP) ## one of them: a file of benchmarks/, with dashes
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
 
