@@ -9,8 +9,8 @@ import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.test_utils import create_run_for_test
 
-from metricfoundry_dagster.orchestration.worker_storage import WorkerEventLog
 from metricfoundry_dagster.orchestration.worker_instance import read_worker_reference, worker_instance
+from metricfoundry_dagster.orchestration.worker_storage import WorkerEventLog
 from metricfoundry_dagster_tests.orchestration.launching import Launching, launching
 
 _ASSET, _PARTITION = dg.AssetKey("numbers"), "one"
