@@ -41,6 +41,8 @@ class RemoteRoot:
                 raise InternalError("unexpected", f"nothing was written for {key}")
             with world_errors(self.uri(key)):
                 self._system().put_file(str(written), path, **self._blocks())
+            if self._small.is_kept(key, written.stat().st_size):
+                self._small.keep(key, written.read_bytes())
 
     @contextmanager
     def local(self, key: str) -> Iterator[Path]:
@@ -69,13 +71,20 @@ class RemoteRoot:
         self._small.forget(key)
         with world_errors(self.uri(key)):
             self._system().pipe_file(path, data)
+        if self._small.is_kept(key, len(data)):
+            self._small.keep(key, data)
 
     def read_bytes(self, key: str) -> bytes:
         """As the port says."""
+        kept = self._small.get(key)
+        if kept is not None:
+            return kept
         path = self._path(key)
         with world_errors(self.uri(key)):
             data: bytes = self._system().cat_file(path)
-            return data
+        if self._small.is_kept(key, len(data)):
+            self._small.keep(key, data)
+        return data
 
     def stat(self, key: str) -> ObjectInfo | None:
         """As the port says; a folder is no object."""

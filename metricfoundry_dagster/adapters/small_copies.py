@@ -1,14 +1,15 @@
-"""Bytes of small remote objects that never change, kept in memory by the process that read them.
+"""Bytes of small remote objects that never change, kept in memory by the process that wrote or read them.
 
-A small dataset's parts are read by several stages one after the other, and each look at a remote object costs more than
-the look itself. Nothing is kept that may be overwritten: see `is_kept`.
+A small dataset's parts and manifests are read by several stages one after the other, and each look at a remote object
+costs more than the look itself. Nothing is kept that may be overwritten: see `is_kept`.
 """
 
 import threading
 from collections import OrderedDict
 
-#: Objects below it are written once; what is published of a stage is read by other means.
+#: Objects below it are written once, but for the manifest of a stage, that each attempt shows in its turn.
 _WRITTEN_ONCE = "datasets/"
+_SHOWN_IN_TURN = "manifest"
 
 
 class SmallCopies:
@@ -23,7 +24,8 @@ class SmallCopies:
 
     def is_kept(self, key: str, size_bytes: int) -> bool:
         """Whether an object is small and is never overwritten."""
-        return key.startswith(_WRITTEN_ONCE) and size_bytes <= self._max_object_bytes
+        is_written_once = key.startswith(_WRITTEN_ONCE) and key.split("/")[-2] != _SHOWN_IN_TURN
+        return is_written_once and size_bytes <= self._max_object_bytes
 
     def get(self, key: str) -> bytes | None:
         """The bytes, if they are kept."""

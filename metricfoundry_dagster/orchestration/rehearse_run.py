@@ -13,7 +13,7 @@ import dagster as dg
 import sqlalchemy as sa
 from dagster._core.storage.runs.schema import RunStorageSqlMetadata
 
-from metricfoundry_dagster.orchestration.worker_instance import read_worker_reference, worker_instance
+from metricfoundry_dagster.orchestration.worker_instance import make_worker_instance
 
 _PARTITIONS = dg.DynamicPartitionsDefinition(name="rehearsal")
 _PARTITION = "only"
@@ -56,7 +56,7 @@ def rehearse_run() -> None:
         home = Path(folder)
         (home / "dagster.yaml").write_text(_DAGSTER_YAML)
         _make_run_storage(home / "history")
-        with worker_instance(read_worker_reference(home)) as instance:
+        with make_worker_instance(home) as instance:
             instance.add_dynamic_partitions(str(_PARTITIONS.name), [_PARTITION])
             job = _definitions().resolve_job_def("rehearsal")
             result = job.execute_in_process(instance=instance, partition_key=_PARTITION, run_config=_QUIET)

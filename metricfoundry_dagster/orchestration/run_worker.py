@@ -16,33 +16,31 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._cli.api import _execute_run_command_body
-from dagster._core.instance import InstanceRef
 from dagster._utils.interrupts import capture_interrupts
 
-from metricfoundry_dagster.orchestration.worker_instance import worker_instance
 from metricfoundry_dagster.orchestration.worker_process import worker_tags
 
 _CANCEL_POLL_SECONDS = 5.0
 _GIVEN_UP = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE}
 
 
-def carry(run_id: str, home: Path, reference: InstanceRef) -> None:
-    """Carry the run to its end in this process, which must be a child of the warm parent.
+def carry(run_id: str, home: Path, instance: dg.DagsterInstance) -> None:
+    """Carry the run to its end in this process, which must be a child of the warm parent. The instance is closed in the end.
 
     Without effect when another process carries the run already: a launcher that got no reply asks again.
     """
     if not _take_log(worker_log(home, run_id)):
         return
     _start_afresh()
-    with capture_interrupts(), worker_instance(reference) as instance:
+    with capture_interrupts(), instance:
         instance.add_run_tags(run_id, worker_tags())
         with _interrupted_when_canceled(instance, run_id):
             _execute_run_command_body(run_id, instance, lambda _event: None, set_exit_code_on_failure=False)
 
 
-def report_death(run_id: str, cause: str, reference: InstanceRef) -> None:
-    """Say in Dagster that the run's worker is gone, unless the run had ended before."""
-    with worker_instance(reference) as instance:
+def report_death(run_id: str, cause: str, instance: dg.DagsterInstance) -> None:
+    """Say in Dagster that the run's worker is gone, unless the run had ended before. The instance is closed in the end."""
+    with instance:
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return

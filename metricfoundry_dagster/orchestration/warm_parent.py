@@ -77,12 +77,12 @@ class WarmParent:
     def warm_up(self) -> None:
         """Import the code and rehearse; from here on its memory is never written to again, so that children share it."""
         from metricfoundry_dagster.orchestration.rehearse_run import rehearse_run
-        from metricfoundry_dagster.orchestration.worker_instance import read_worker_reference
+        from metricfoundry_dagster.orchestration.worker_instance import make_worker_instance
 
         gc.disable()
         import_code()
         rehearse_run()
-        self._reference = read_worker_reference(self._home)
+        self._instance = make_worker_instance(self._home)
         gc.collect()
         gc.freeze()
         gc.enable()
@@ -131,7 +131,7 @@ class WarmParent:
 
         try:
             resolve_job(request.job_origin)
-            pid = self._fork(lambda: carry(request.run_id, self._home, self._reference), WORKER_NAME, connection)
+            pid = self._fork(lambda: carry(request.run_id, self._home, self._instance), WORKER_NAME, connection)
         except Exception as error:  # noqa: BLE001 - the launcher is told of it, and this process goes on
             traceback.print_exc()
             return Reply(refusal=f"{type(error).__name__}: {error}")
@@ -155,7 +155,7 @@ class WarmParent:
 
         _say(f"the worker of run {run_id} {cause}")
         with suppress(Exception):
-            self._fork(lambda: report_death(run_id, cause, self._reference), REPORTER_NAME)
+            self._fork(lambda: report_death(run_id, cause, self._instance), REPORTER_NAME)
 
     def _fork(self, work: Callable[[], None], name: str, *connections: socket.socket) -> int:
         require_nothing_used()

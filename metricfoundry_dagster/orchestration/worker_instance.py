@@ -68,12 +68,14 @@ def read_worker_reference(home: Path) -> InstanceRef:
     return reference
 
 
-@contextmanager
-def worker_instance(reference: InstanceRef) -> Iterator[dg.DagsterInstance]:
-    """The instance, with pooled connections; closed in the end."""
-    with dg.DagsterInstance.from_ref(reference) as instance:
-        instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _POOL_RECYCLE_SECONDS, _POOL_OVERFLOW)
-        yield instance
+def make_worker_instance(home: Path) -> dg.DagsterInstance:
+    """The instance of this DAGSTER_HOME with pooled connections, none of which is there yet; close it, as a context manager.
+
+    May be made before a fork, when it is used on one side of it only: its storages connect when something is asked of them.
+    """
+    instance = dg.DagsterInstance.from_ref(read_worker_reference(home))
+    instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _POOL_RECYCLE_SECONDS, _POOL_OVERFLOW)
+    return instance
 
 
 def _replaced(data: ConfigurableClassData) -> ConfigurableClassData:

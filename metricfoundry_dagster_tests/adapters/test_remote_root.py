@@ -4,6 +4,7 @@ import socket
 import traceback
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from metricfoundry_dagster.adapters.file_addresses import S3Options
@@ -44,3 +45,25 @@ def test_any_other_file_system_of_fsspec_can_be_a_root(tmp_path: Path) -> None:
     assert store.read_bytes(Root.REPORTS, "d/report.html") == b"<p>"
     store.delete(Root.REPORTS, "d/report.html")
     assert store.stat(Root.REPORTS, "d/report.html") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "seen"), [("datasets/d/manifest/1/raw_object.json", b"ours"), ("datasets/d/manifest/raw_object.json", b"theirs")]
+)
+def test_what_was_written_is_not_asked_for_when_nobody_can_have_changed_it(tmp_path: Path, key: str, seen: bytes) -> None:
+    store = FsspecStore({Root.ARTIFACTS: f"memory://{tmp_path.name}"}, scratch_dir=tmp_path)
+    store.write_bytes(Root.ARTIFACTS, key, b"ours")
+    fsspec.filesystem("memory").pipe_file(f"/{tmp_path.name}/{key}", b"theirs")
+    assert store.read_bytes(Root.ARTIFACTS, key) == seen
+
+
+def test_a_file_that_was_put_in_can_be_read_without_the_store(tmp_path: Path) -> None:
+    store = FsspecStore({Root.ARTIFACTS: f"memory://{tmp_path.name}"}, scratch_dir=tmp_path)
+    with store.create(Root.ARTIFACTS, "datasets/d/1/part.parquet") as path:
+        path.write_bytes(b"rows")
+    fsspec.filesystem("memory").rm_file(f"/{tmp_path.name}/datasets/d/1/part.parquet")
+    with store.local(Root.ARTIFACTS, "datasets/d/1/part.parquet") as copy:
+        assert copy.read_bytes() == b"rows"
+    store.delete(Root.ARTIFACTS, "datasets/d/1/part.parquet")
+    with pytest.raises(WorldError, match="object_missing"), store.local(Root.ARTIFACTS, "datasets/d/1/part.parquet"):
+        pass

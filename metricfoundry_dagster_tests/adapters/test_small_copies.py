@@ -17,6 +17,8 @@ def test_only_small_objects_that_are_written_once_are_kept() -> None:
     assert copies.is_kept("datasets/a", 10)
     assert not copies.is_kept("datasets/a", 11)
     assert not copies.is_kept("incoming/a", 1)
+    assert copies.is_kept("datasets/d/manifest/1/raw_object.json", 1)
+    assert not copies.is_kept("datasets/d/manifest/raw_object.json", 1)
 
 
 def test_those_asked_for_longest_ago_go_first() -> None:

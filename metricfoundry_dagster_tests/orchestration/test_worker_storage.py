@@ -9,7 +9,7 @@ import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.test_utils import create_run_for_test
 
-from metricfoundry_dagster.orchestration.worker_instance import read_worker_reference, worker_instance
+from metricfoundry_dagster.orchestration.worker_instance import make_worker_instance
 from metricfoundry_dagster.orchestration.worker_storage import WorkerEventLog
 from metricfoundry_dagster_tests.orchestration.launching import Launching, launching
 
@@ -28,7 +28,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Launching]:
 @pytest.fixture
 def worker(home: Launching) -> Iterator[dg.DagsterInstance]:
     """The same instance, as a run worker opens it."""
-    with worker_instance(read_worker_reference(home.home)) as instance:
+    with make_worker_instance(home.home) as instance:
         yield instance
 
 
@@ -97,7 +97,7 @@ def test_events_that_wait_are_written_with_the_next_that_does_not(home: Launchin
 @pytest.mark.parametrize("asked", ["by the worker", "after it has closed its instance"])
 def test_what_waits_is_there_when_it_is_asked_for(home: Launching, asked: str) -> None:
     with ExitStack() as stack:
-        worker = stack.enter_context(worker_instance(read_worker_reference(home.home)))
+        worker = stack.enter_context(make_worker_instance(home.home))
         run = create_run_for_test(worker)
         report(worker, run, "RESOURCE_INIT_STARTED")
         if asked == "by the worker":
