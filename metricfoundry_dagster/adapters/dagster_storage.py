@@ -87,7 +87,7 @@ def _bring_files_up_to_date(folder: Path, environment: Mapping[str, str]) -> Non
     with (folder / ".storage_lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _content(mark) != version("dagster"):
-            _migrate(f"in {folder}", environment)
+            _migrate(f"in {folder}", None, environment)
             mark.write_text(version("dagster"))
 
 
@@ -99,7 +99,8 @@ def _bring_schema_up_to_date(connection: Connection, environment: Mapping[str, s
     if _marked_version(connection) == version("dagster"):
         return
     _make_schema(connection)
-    _migrate(f"at {address_without_secrets(connection.engine.url)}", environment)
+    url = connection.engine.url
+    _migrate(f"at {address_without_secrets(url)}", url, environment)
     connection.execute(text(f"CREATE TABLE IF NOT EXISTS {_MARK_TABLE} (dagster_version text NOT NULL)"))
     connection.execute(text(f"DELETE FROM {_MARK_TABLE}"))  # noqa: S608 - a name of ours
     connection.execute(text(f"INSERT INTO {_MARK_TABLE} VALUES (:version)"), {"version": version("dagster")})  # noqa: S608 - as above
@@ -119,7 +120,7 @@ def _make_schema(connection: Connection) -> None:
         connection.execute(CreateSchema(first, if_not_exists=True))
 
 
-def _migrate(where: str, environment: Mapping[str, str]) -> None:
+def _migrate(where: str, url: URL | None, environment: Mapping[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dagster", "instance", "migrate"],
         env={**os.environ, **environment},
@@ -129,7 +130,13 @@ def _migrate(where: str, environment: Mapping[str, str]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise WorldError("dagster.unreachable", f"Dagster's storage {where} cannot be made: {done.stderr[-500:]}")
+        reason = _without_password(done.stderr[-500:], url, f"exit code {done.returncode}")
+        raise WorldError("dagster.unreachable", f"Dagster's storage {where} cannot be made: {reason}")
+
+
+def _without_password(reason: str, url: URL | None, otherwise: str) -> str:
+    """What a program said, when it does not spell the password; else something that does not."""
+    return otherwise if url and url.password and str(url.password) in reason else " ".join(reason.split())
 
 
 @contextmanager
@@ -140,9 +147,7 @@ def _connected(url: URL) -> Iterator[Connection]:
             yield connection
     except DBAPIError as error:
         hint = f"Check {ADDRESS_VARIABLE} or METRICFOUNDRY_DATABASE_URL, and that the database is up."
-        reason = " ".join(str(error.orig).split())
-        if url.password and str(url.password) in reason:
-            reason = type(error).__name__
+        reason = _without_password(str(error.orig), url, type(error).__name__)
         raise WorldError("dagster.unreachable", f"Dagster's storage at {address}: {reason}", hint=hint) from None
 
 

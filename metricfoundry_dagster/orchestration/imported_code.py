@@ -111,7 +111,7 @@ def fingerprint(home: Path) -> str:
     digest = hashlib.sha256((home / "dagster.yaml").read_bytes())
     for folder, _, names in sorted(os.walk(_PACKAGE)):
         for name in sorted(names):
-            if name.endswith(".py"):
+            if name.endswith((".py", ".jinja")):  # the report's template is read before the first fork
                 path = f"{folder}/{name}"
                 status = os.stat(path)  # noqa: PTH116 - half the time of Path.stat, at every launch
                 digest.update(f"{path}\0{status.st_mtime_ns}\0{status.st_size}\n".encode())
