@@ -9,7 +9,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metricfoundry_dagster.adapters.process_start import start_of as start_of  # noqa: PLC0414 - for the layers above
 from metricfoundry_dagster.domain.checks import Check
 from metricfoundry_dagster.domain.errors import SettingsError, UserError, WorldError
 from metricfoundry_dagster.domain.limits import Limits
@@ -185,6 +184,13 @@ def examine_serving(settings: Settings) -> Iterator[Check]:
     if settings.druid_overlord_url is not None:
         addresses, access = _druid_servers(settings, settings.druid_overlord_url)
         yield from examine_druid(addresses, replace(access, patience_seconds=_DOCTORS_PATIENCE_SECONDS), build_store(settings))
+
+
+def start_of(pid: int) -> str | None:
+    """When a living process began, as no clock changes it; None when there is none of this number, or it has ended."""
+    from metricfoundry_dagster.adapters import process_start
+
+    return process_start.start_of(pid)
 
 
 def find_warm_parent(settings: Settings) -> bool:

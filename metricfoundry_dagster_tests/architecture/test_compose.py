@@ -152,8 +152,8 @@ def test_zookeeper_reads_the_same_file(stack: Stack, tmp_path: Path) -> None:
     """The script that fills it in is carried out."""
     [script] = services()["zookeeper"]["command"]
     fill_in = script.partition(" && ")[0].replace("$$", "$")
-    for inside, here in (("/etc/druid", DRUID_CONFIGURATION), ("/tmp/", tmp_path)):
-        fill_in = fill_in.replace(f" {inside}", f" {here}/")
+    outside = {"/etc/druid/": DRUID_CONFIGURATION, "/tmp/": tmp_path}
+    fill_in = re.sub(r" (/etc/druid/|/tmp/)", lambda inside: f" {outside[inside[1]]}/", fill_in)
     subprocess.run(["sh", "-c", fill_in], check=True, timeout=10)
     ours = {"ZOOKEEPER_ADDRESS": "zookeeper", "ZOOKEEPER_PORT": "2181", "ZOOKEEPER_DATA_DIR": "/opt/druid/var/zookeeper"}
     expected = Template((DRUID_CONFIGURATION / "zoo.cfg").read_text()).substitute(ours)

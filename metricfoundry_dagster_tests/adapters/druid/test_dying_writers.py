@@ -12,7 +12,7 @@ import pytest
 from metricfoundry_dagster.adapters.druid_engine import DruidEngine
 from metricfoundry_dagster.adapters.druid_parts import DruidParts
 from metricfoundry_dagster.domain.datasets import Mode, NewDataset
-from metricfoundry_dagster.domain.errors import FencedError, MetricFoundryError
+from metricfoundry_dagster.domain.errors import FencedError, MetricFoundryError, WorldError
 from metricfoundry_dagster.domain.jobs import JobState
 from metricfoundry_dagster.domain.served import Servable, Serving
 from metricfoundry_dagster_tests.adapters.druid.conftest import OnDruid
@@ -53,7 +53,18 @@ def abandon(on: OnDruid) -> None:
     clock.advance(LONG)
 
 
+def serve_as_the_flow_does(on: OnDruid, servable: Servable) -> None:
+    """Once more after a failure that lies in Druid: on a machine with little room a task is now and then not begun in time."""
+    try:
+        on.engine.serve(servable)
+    except WorldError as error:
+        if error.code != "druid.task_failed":
+            raise
+        on.engine.serve(servable)
+
+
 @pytest.mark.parametrize("call", ["state", "add_versions", "withdraw"])
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mode", Mode)
 def test_what_a_dead_writer_left_in_druid_is_settled_by_the_next(on_druid: OnDruid, mode: Mode, call: str) -> None:
     """It died while its task ran, when the rows could be seen, or when they were recorded."""
@@ -67,7 +78,7 @@ def test_what_a_dead_writer_left_in_druid_is_settled_by_the_next(on_druid: OnDru
     else:
         on_druid.engine.settle_abandoned()
         assert on_druid.numbers() == [10, 11]
-        on_druid.engine.serve(on_druid.servable(2, 20, 21, mode=mode, attempt=2))
+        serve_as_the_flow_does(on_druid, on_druid.servable(2, 20, 21, mode=mode, attempt=2))
     newer = [20] if call == "withdraw" else [20, 21]
     assert on_druid.numbers() == (newer if mode is Mode.REPLACE else [10, 11, *newer])
     assert on_druid.parts.catalog.announcement(on_druid.name) is None
