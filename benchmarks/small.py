@@ -21,8 +21,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median, quantiles
@@ -95,11 +96,8 @@ class _Floor:
         """The cost in this process, and the CPU seconds of PostgreSQL and MinIO; what comes before the stages is not counted."""
         jobs = [_register(self._ports, f"{secrets.token_hex(8)}.csv", content) for content in files]
         before_s = spent_s(self._servers)
-        with Stopwatch() as elapsed:
-            for job in jobs:
-                products = carry(self._ports, job)
-                _require(products[-1].gate.passed, products[-1].gate)
-        return elapsed(), spent_s(self._servers) - before_s
+        cost = _carry_all(self._ports, jobs)
+        return cost, spent_s(self._servers) - before_s
 
     def take_one(self, content: bytes) -> Cost:
         """The cost of one dataset."""
@@ -114,10 +112,14 @@ class _Floor:
 def _take_one(settings: Settings, content: bytes) -> Cost:
     import_code()  # as a run's process has it: all is imported, and nothing was used
     ports = build_ports(settings)
-    job = _register(ports, "measured.csv", content)
+    return _carry_all(ports, [_register(ports, "measured.csv", content)])
+
+
+def _carry_all(ports: Ports, jobs: Sequence[Job]) -> Cost:
     with Stopwatch() as elapsed:
-        products = carry(ports, job)
-    _require(products[-1].gate.passed, products[-1].gate)
+        for job in jobs:
+            products = carry(ports, job)
+            _require(products[-1].gate.passed, products[-1].gate)
     return elapsed()
 
 
@@ -126,6 +128,21 @@ def _register(ports: Ports, name: str, content: bytes) -> Job:
     ports.store.write_bytes(Root.UPLOADS, key, content)
     uri = ports.store.uri(Root.UPLOADS, key)
     return register_source(ports, uri, Wishes(datasource="sales", mode=Mode.APPEND)).job
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What files took that were put in one at a time, and the floor of each."""
+
+    runs_s: list[float] = field(default_factory=list)
+    all_s: list[float] = field(default_factory=list)
+    latencies_s: list[float] = field(default_factory=list)
+    floors: list[Cost] = field(default_factory=list)
+
+    @property
+    def floor(self) -> Cost:
+        """The median, of CPU and wall seconds each."""
+        return Cost(median(cost.cpu_s for cost in self.floors), median(cost.wall_s for cost in self.floors))
 
 
 class _Bench:
@@ -157,34 +174,31 @@ class _Bench:
             self._print("batch-servers", "cpu_s", servers_s, floor_servers_s * _FILES)
 
     def singles(self) -> None:
-        """Small files one at a time, each beside the floor of the same moment: a shared machine is not always as fast."""
-        runs_s, all_s, latencies_s, floors = [], [], [], []
-        for number, content in enumerate(sales_files(_SINGLES, _FILE_BYTES)):
-            meter = InstanceMeter(self._instance)
-            self._drop(f"single_{number}.csv", content)
-            self._wait_for_newest(f"single_{number}.csv")
-            runs_s.append(meter.runs_s())
-            all_s.append(meter.all_s())
-            latencies_s.append(self._newest_latency_s())
-            floors.append(self._floor.take_one(content))
-        floor = Cost(median(cost.cpu_s for cost in floors), median(cost.wall_s for cost in floors))
-        self._print("single-warm", "cpu_s", median(runs_s), floor.cpu_s)
-        self._print("single-warm-everything", "cpu_s", median(all_s), floor.cpu_s)
-        self._print("single-warm-p50", "wall_s", median(latencies_s), floor.wall_s)
-        self._print("single-warm-p95", "wall_s", quantiles(latencies_s, n=20)[-1], floor.wall_s)
+        """Small files one at a time."""
+        taken = self._one_at_a_time("single", sales_files(_SINGLES, _FILE_BYTES), self._floor.take_one)
+        self._print("single-warm", "cpu_s", median(taken.runs_s), taken.floor.cpu_s)
+        self._print("single-warm-everything", "cpu_s", median(taken.all_s), taken.floor.cpu_s)
+        self._print("single-warm-p50", "wall_s", median(taken.latencies_s), taken.floor.wall_s)
+        self._print("single-warm-p95", "wall_s", quantiles(taken.latencies_s, n=20)[-1], taken.floor.wall_s)
 
     def large(self) -> None:
         """Large files, each in a run of its own."""
-        runs_s, latencies_s, floors = [], [], []
-        for number, content in enumerate(sales_files(_LARGES, _LARGE_BYTES)):
+        taken = self._one_at_a_time("large", sales_files(_LARGES, _LARGE_BYTES), self._floor.take_afresh)
+        self._print("100mb", "cpu_s", median(taken.runs_s), taken.floor.cpu_s)
+        self._print("100mb", "wall_s", median(taken.latencies_s), taken.floor.wall_s)
+
+    def _one_at_a_time(self, name: str, files: Iterable[bytes], take: Callable[[bytes], Cost]) -> "_Taken":
+        """Each beside the floor of the same moment: a shared machine is not always as fast."""
+        taken = _Taken()
+        for number, content in enumerate(files):
             meter = InstanceMeter(self._instance)
-            self._drop(f"large_{number}.csv", content)
-            self._wait_for_newest(f"large_{number}.csv")
-            runs_s.append(meter.runs_s())
-            latencies_s.append(self._newest_latency_s())
-            floors.append(self._floor.take_afresh(content))
-        self._print("100mb", "cpu_s", median(runs_s), median(cost.cpu_s for cost in floors))
-        self._print("100mb", "wall_s", median(latencies_s), median(cost.wall_s for cost in floors))
+            self._drop(f"{name}_{number}.csv", content)
+            self._wait_for_newest(f"{name}_{number}.csv")
+            taken.runs_s.append(meter.runs_s())
+            taken.all_s.append(meter.all_s())
+            taken.latencies_s.append(self._newest_latency_s())
+            taken.floors.append(take(content))
+        return taken
 
     # ---- how work is given and waited for
 

@@ -8,17 +8,16 @@ import dagster as dg
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.jobs import Job
 from metricfoundry_dagster.domain.products import Stage, StageProduct
 from metricfoundry_dagster.orchestration.batch_events import EventsOfRun, evaluation_entries, materialization_entry
+from metricfoundry_dagster.orchestration.missing_objects import without_missing_objects
 from metricfoundry_dagster.pipeline.batch_flow import Taken, what_was_made
 from metricfoundry_dagster.pipeline.manifests import read_product
 from metricfoundry_dagster.ports.bundle import Ports
 
 #: Runs of one partition that are looked through, newest first.
 _LOOKED_AT = 20
-_MISSING = "store.object_missing"
 _TOLD = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
 
@@ -27,11 +26,8 @@ def what_can_be_told(job: Job, ports: Ports) -> Taken:
 
     Where it stopped is left out then: that is known only from all of them.
     """
-    try:
+    with without_missing_objects():
         return what_was_made(job, ports)
-    except WorldError as error:
-        if error.code != _MISSING:
-            raise
     found = [_readable(job, stage, ports) for stage in Stage]
     products = [product for product in found if product is not None and product.attempt == job.attempt]
     return Taken(job.dataset_id, job.job_id, products, job.error, is_begun=False)
@@ -52,12 +48,9 @@ def tell_what_is_missing(job: Job, run: dg.DagsterRun, instance: dg.DagsterInsta
 
 
 def _readable(job: Job, stage: Stage, ports: Ports) -> StageProduct | None:
-    try:
+    with without_missing_objects():
         return read_product(job.dataset_id, stage, ports)
-    except WorldError as error:
-        if error.code != _MISSING:
-            raise
-        return None
+    return None
 
 
 def _is_materialized(product: StageProduct, run_id: str, instance: dg.DagsterInstance) -> bool:

@@ -4,17 +4,17 @@ Only standard keys (`dagster/…`) and plain names; nothing is computed here but
 are read for the preview, and nothing else.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.domain.layout import attempt_manifest_key
 from metricfoundry_dagster.domain.products import ProductFile, Root, Stage, StageProduct, TableProduct
+from metricfoundry_dagster.orchestration.missing_objects import without_missing_objects
 from metricfoundry_dagster.ports.bundle import Ports
 
 _PREVIEW_ROWS = 5
@@ -48,7 +48,7 @@ def _describe_tables(product: StageProduct, ports: Ports) -> dict[str, dg.Metada
     parts = product.files_of("part", first.name)
     if parts:
         # What is published is published: no value that Python cannot hold may fail the run over its preview.
-        with suppress(pa.ArrowException, ValueError, OverflowError), _without_missing_objects():
+        with suppress(pa.ArrowException, ValueError, OverflowError), without_missing_objects():
             metadata["preview"] = dg.MetadataValue.md(_preview(parts[0], ports))
     return metadata
 
@@ -121,16 +121,6 @@ def _preview(part: ProductFile, ports: Ports) -> str:
         columns = [] if batch is None else [_as_texts(column) for column in batch.columns]
     lines = [_markdown_row(names), "|" + " --- |" * len(names)]
     return "\n".join(lines + [_markdown_row(list(row)) for row in zip(*columns, strict=True)])
-
-
-@contextmanager
-def _without_missing_objects() -> Iterator[None]:
-    """Who is told late of a table may come when its part has been tidied away."""
-    try:
-        yield
-    except WorldError as error:
-        if error.code != "store.object_missing":
-            raise
 
 
 def _as_texts(column: pa.Array) -> list[str | None]:

@@ -51,14 +51,6 @@ def ports(tmp_path: Path) -> Ports:
     return embedded_ports(tmp_path)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance in memory, and one that keeps an index beside a file for each run."""
-    made = dg.DagsterInstance.ephemeral() if request.param == "memory" else dg.DagsterInstance.local_temp(str(tmp_path))
-    with made as instance:
-        yield instance
-
-
 def waiting(ports: Ports, folder: Path, contents: list[str]) -> list[Job]:
     """Registered files, appended to one datasource."""
     paths = [write_source(folder, f"{number}.csv", content) for number, content in enumerate(contents)]

@@ -1,6 +1,5 @@
 """What a run of one dataset did and could not say is told by the sensor of lost jobs, once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -26,14 +25,6 @@ _CHECKS = sorted([check.name for check in GATES.values()] + [check.name for chec
 def ports(tmp_path: Path) -> Ports:
     """Real ports in a folder of this test."""
     return embedded_ports(tmp_path)
-
-
-@pytest.fixture(params=["memory", "SQLite"])
-def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance in memory, and one that keeps an index beside a file for each run."""
-    made = dg.DagsterInstance.ephemeral() if request.param == "memory" else dg.DagsterInstance.local_temp(str(tmp_path))
-    with made as instance:
-        yield instance
 
 
 def serve_without_a_word(ports: Ports, instance: dg.DagsterInstance, tmp_path: Path) -> tuple[Job, dg.DagsterRun]:
