@@ -3,14 +3,14 @@
 Imports lie inside the functions, so that loading the code location or printing a help text reaches for nothing.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metricfoundry_dagster.domain.checks import Check
-from metricfoundry_dagster.domain.errors import SettingsError, UserError, WorldError
+from metricfoundry_dagster.domain.errors import MetricFoundryError, SettingsError, UserError, WorldError
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.ports.bundle import Ports
@@ -24,6 +24,8 @@ from metricfoundry_dagster.ports.sources import Sources
 from metricfoundry_dagster.settings import Settings, variable_of
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from metricfoundry_dagster.adapters.dagster_home import DagsterHome
     from metricfoundry_dagster.adapters.dagster_runs import DagsterRuns
     from metricfoundry_dagster.adapters.druid_http import DruidAccess
@@ -100,10 +102,22 @@ def build_store(settings: Settings) -> ObjectStore:
 
 def prepare_before_forks(settings: Settings) -> None:
     """What children of this process need not do again. Nothing is connected to, nothing starts a thread."""
+    from metricfoundry_dagster.adapters.catalog.rehearse import rehearse_catalog
     from metricfoundry_dagster.adapters.s3_system import read_descriptions
 
+    with suppress(MetricFoundryError):  # a run that needs the catalog says what is wrong with its address
+        rehearse_catalog(settings.database_url)
     if any(getattr(settings, f"{root}_root").startswith("s3://") for root in Root):
         read_descriptions()
+
+
+@contextmanager
+def compiling_for(engines: Sequence["Engine"]) -> Iterator[None]:
+    """What this process asks of any database in the block is compiled for these too, which are not connected to."""
+    from metricfoundry_dagster.adapters import compiled_ahead
+
+    with compiled_ahead.compiling_for(engines):
+        yield
 
 
 def build_sources(settings: Settings, *, only_source_roots: bool) -> Sources:

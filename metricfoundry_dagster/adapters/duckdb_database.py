@@ -6,7 +6,7 @@ What the views are is `duckdb_views`; which versions they show is decided in `du
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,8 @@ class CountingDatabase:
     """Counts rows of any files, by queries of ours only. Kept open, since opening one costs more than counting."""
 
     def __init__(self, spill_dir: Path, limits: EngineLimits) -> None:
-        self._database = _open(spill_dir, limits)
+        # Counts are in the footers of the files: a second thread would have nothing to do, and costs a fifth of opening.
+        self._database = _open(spill_dir, replace(limits, threads=1))
 
     def count(self, count_query: str) -> dict[str, int]:
         """The answer of a query for names and rows. Raises WorldError `serving.engine_failed`."""

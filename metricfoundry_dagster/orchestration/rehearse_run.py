@@ -7,6 +7,7 @@ is run, so no Polars; the instance is a temporary one, and its connections are c
 
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from dagster._core.storage.runs.schema import RunStorageSqlMetadata
 
 from metricfoundry_dagster.orchestration.worker_instance import make_worker_instance
+from metricfoundry_dagster.wiring import compiling_for
 
 _PARTITIONS = dg.DynamicPartitionsDefinition(name="rehearsal")
 _PARTITION = "only"
@@ -46,8 +48,10 @@ class _Nowhere(dg.IOManager):
         return 0
 
 
-def rehearse_run() -> None:
+def rehearse_run(engines: Sequence[sa.Engine]) -> None:
     """Carry a run from its start to its end, as a worker does, on a temporary instance with SQLite storages.
+
+    What it asks of them is compiled for these engines as well.
 
     Raises:
         Exception: it did not succeed, which no run would then.
@@ -56,7 +60,7 @@ def rehearse_run() -> None:
         home = Path(folder)
         (home / "dagster.yaml").write_text(_DAGSTER_YAML)
         _make_run_storage(home / "history")
-        with make_worker_instance(home) as instance:
+        with make_worker_instance(home) as instance, compiling_for(engines):
             instance.add_dynamic_partitions(str(_PARTITIONS.name), [_PARTITION])
             job = _definitions().resolve_job_def("rehearsal")
             result = job.execute_in_process(instance=instance, partition_key=_PARTITION, run_config=_QUIET)

@@ -77,12 +77,12 @@ class WarmParent:
     def warm_up(self) -> None:
         """Import the code and rehearse; from here on its memory is never written to again, so that children share it."""
         from metricfoundry_dagster.orchestration.rehearse_run import rehearse_run
-        from metricfoundry_dagster.orchestration.worker_instance import make_worker_instance
+        from metricfoundry_dagster.orchestration.worker_instance import engines_of, make_worker_instance
 
         gc.disable()
         import_code()
-        rehearse_run()
         self._instance = make_worker_instance(self._home)
+        rehearse_run(engines_of(self._instance))
         gc.collect()
         gc.freeze()
         gc.enable()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
+import sqlalchemy as sa
 from dagster._core.execution.compute_logs import redirect_to_file
 from dagster._core.instance import InstanceRef
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
@@ -76,6 +77,12 @@ def make_worker_instance(home: Path) -> dg.DagsterInstance:
     instance = dg.DagsterInstance.from_ref(read_worker_reference(home))
     instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _POOL_RECYCLE_SECONDS, _POOL_OVERFLOW)
     return instance
+
+
+def engines_of(instance: dg.DagsterInstance) -> list[sa.Engine]:
+    """The engines of a worker's instance that outlive a fork; those of SQLite are told of their files later."""
+    storages = (instance.run_storage, instance.event_log_storage)
+    return [storage._engine for storage in storages if hasattr(storage, "_engine")]  # noqa: SLF001 - Dagster shows it nowhere
 
 
 def _replaced(data: ConfigurableClassData) -> ConfigurableClassData:

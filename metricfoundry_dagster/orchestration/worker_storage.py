@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from dagster import AssetKey, AssetRecordsFilter, DagsterEventType, EventLogEntry, EventRecordsResult
 from dagster._core.storage.event_log.base import EventLogConnection
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import AssetKeyTable, SqlEventLogStorageMetadata, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from sqlalchemy import Connection
@@ -30,22 +30,17 @@ _CAN_WAIT = {
 
 
 class WorkerRuns(SqlRunStorage):
-    """Mixed into a storage of runs, before it. Columns that were there once are not asked for again."""
-
-    _stats_columns_seen = False
+    """Mixed into a storage of runs, before it."""
 
     def has_run_stats_index_cols(self) -> bool:
-        """Whether runs have the columns of their start and end."""
-        self._stats_columns_seen = self._stats_columns_seen or super().has_run_stats_index_cols()
-        return self._stats_columns_seen
+        """Whether runs have the columns of their start and end: always, in the pinned version's tables."""
+        return True
 
 
 class WorkerEventLog(SqlEventLogStorage):
     """Mixed into a storage of events, before it. What was there once is not asked for again. What was not there is."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        self._tables_seen: set[str] = set()
-        self._columns_seen: set[str] = set()
         self._partitions_seen: set[tuple[str, str]] = set()
         self._last_materializations: dict[tuple[AssetKey, str], EventRecordsResult] = {}
         self._waiting: list[EventLogEntry] = []
@@ -96,10 +91,8 @@ class WorkerEventLog(SqlEventLogStorage):
     # ---- asked once
 
     def has_table(self, table_name: str) -> bool:
-        """Whether the database has this table."""
-        if table_name not in self._tables_seen and super().has_table(table_name):  # type: ignore[safe-super] # a storage is next
-            self._tables_seen.add(table_name)
-        return table_name in self._tables_seen
+        """Whether the database has this table of the pinned version's: always, since whoever launches runs has made them."""
+        return table_name in SqlEventLogStorageMetadata.tables
 
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
         """Whether this partition was added, as of the first time when it was there."""
@@ -129,9 +122,8 @@ class WorkerEventLog(SqlEventLogStorage):
             return self._last_materializations[partition]
 
     def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
-        if column_name not in self._columns_seen and super()._has_asset_key_col_on_connection(conn, column_name):
-            self._columns_seen.add(column_name)
-        return column_name in self._columns_seen
+        del conn
+        return column_name in AssetKeyTable.c
 
     def _forget_materializations(self, events: Sequence[EventLogEntry]) -> None:
         for event in events:

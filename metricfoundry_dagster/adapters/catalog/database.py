@@ -22,8 +22,14 @@ from metricfoundry_dagster.domain.errors import WorldError
 _CHUNK = 5_000
 _UNDEFINED_TABLE = "42P01"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
+_kept_engines: dict[URL, Engine] = {}
 
 Value = TypeVar("Value")
+
+
+def keep_engine(url: URL, engine: Engine) -> None:
+    """Let the next `Database` at this address use this engine, which nothing has used yet."""
+    _kept_engines[url] = engine
 
 
 class Database:
@@ -36,7 +42,7 @@ class Database:
         self._inherited: list[Engine] = []
         self._pid = os.getpid()
         try:
-            self._engine = build_engine(url)
+            self._engine = _kept_engines.pop(url) if url in _kept_engines else build_engine(url)
         except OSError as error:
             raise WorldError("catalog.unreachable", f"{self.address}: {error.strerror}") from error
 
