@@ -48,7 +48,7 @@ def test_a_statement_of_one_dialect_is_left_out_for_another(tmp_path: Path) -> N
     texts = [str(cache[key]) for key in cache]
     assert texts
     assert not any("CONFLICT" in text for text in texts)
-    assert [text for text in texts if text.startswith("UPDATE")][0].count("%(") == 2
+    assert next(text for text in texts if text.startswith("UPDATE")).count("%(") == 2
 
 
 def test_outside_of_the_block_nothing_is_listened_to(tmp_path: Path) -> None:
