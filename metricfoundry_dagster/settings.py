@@ -23,6 +23,8 @@ PREFIX = "METRICFOUNDRY_"
 #: Variables with this prefix that are no settings of the program: where servers for development are built.
 OTHER_VARIABLES = frozenset({"METRICFOUNDRY_SERVERS_CACHE"})
 _LIMITS = Limits()
+#: Serving in DuckDB costs little, so that a group is as small as keeps what a killed worker takes with it small.
+_SERVED_TOGETHER = 100
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -81,6 +83,8 @@ class Settings(BaseSettings):
     """User of Druid's basic authentication; it needs to write and read the datasources that are served."""
     druid_password: SecretStr | None = None
     """Password of that user."""
+    druid_ca_file: Path | None = None
+    """File with the certificates of the authorities that Druid's servers are signed by, in place of the public ones."""
     druid_task_timeout_seconds: Seconds = 3_600.0
     """Seconds after which an ingestion task is shut down and given up."""
     druid_load_timeout_seconds: Seconds = 300.0
@@ -135,7 +139,7 @@ class Settings(BaseSettings):
     """Largest dataset that shares a run, in bytes as it came; a larger one gets a run of its own."""
     batch_max_age_seconds: Annotated[float, Field(ge=0)] = 5.0
     """Seconds for which small datasets that are too few to share a run wait for company when every worker is busy."""
-    batch_serve_datasets: Count = 100
+    batch_serve_datasets: Annotated[Count | None, Field(json_schema_extra={"shown": "100; a whole batch with Druid"})] = None
     """Datasets of a batch that are served together, and that a killed worker takes with it at the most."""
     batch_hold_seconds: Annotated[float, Field(ge=0)] = 30.0
     """Seconds before the rest of a batch is tried again that ended because a store, database or engine is away."""
@@ -143,6 +147,10 @@ class Settings(BaseSettings):
     """Seconds after which a job that was claimed but has no run is taken up again."""
     max_concurrent_runs: Count = 2
     """Runs that go on at the same time."""
+    max_run_seconds: Count = 86_400
+    """Seconds after which a run is ended that has not ended by itself; what it did not finish is taken up again."""
+    worker_log_days: Count = 14
+    """Days for which the output of a run's worker is kept."""
     world_retries: Annotated[int, Field(ge=0)] = 3
     """Tries after the first when a store, database or engine is away."""
     world_retry_base_seconds: Seconds = 1.0
@@ -153,6 +161,12 @@ class Settings(BaseSettings):
     """IP address on which the web interface listens. It has no login: change this only inside of a closed network."""
     dagster_url: str | None = None
     """Address of Dagster's web server, to which runs are submitted when it answers; without it that of a running `up`."""
+
+    @property
+    def served_together(self) -> int:
+        """Datasets of a batch that are served in one step. A task of Druid costs seconds, however little it brings."""
+        own = self.batch_max_datasets if self.druid_overlord_url else _SERVED_TOGETHER
+        return self.batch_serve_datasets or own
 
     @field_validator("home", "contracts_dir")
     @classmethod
@@ -166,6 +180,13 @@ class Settings(BaseSettings):
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
             raise ValueError("must be http://host:port or https://host:port; user and password have settings of their own")
         return url
+
+    @field_validator("druid_ca_file")
+    @classmethod
+    def _require_file(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError("must be a file that is there")
+        return path
 
     @field_validator("source_roots", mode="before")
     @classmethod

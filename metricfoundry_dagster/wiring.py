@@ -79,7 +79,7 @@ def build_catalog(settings: Settings) -> Catalog:
     """
     from metricfoundry_dagster.adapters.catalog.open_catalog import open_catalog
 
-    _make_home(settings)
+    make_home(settings)
     try:
         catalog = open_catalog(settings.database_url)
     except UserError as error:
@@ -278,7 +278,8 @@ def _druid_servers(settings: Settings, overlord_url: str) -> "tuple[DruidAddress
         coordinator_url=settings.druid_coordinator_url or overlord_url,
     )
     secret = settings.druid_password
-    return addresses, DruidAccess(settings.druid_username, secret.get_secret_value() if secret else None)
+    password = secret.get_secret_value() if secret else None
+    return addresses, DruidAccess(settings.druid_username, password, ca_file=settings.druid_ca_file)
 
 
 def _dagster_runs(settings: Settings) -> "DagsterRuns":
@@ -294,12 +295,14 @@ def _dagster_home(settings: Settings) -> "DagsterHome":
 
     own = settings.dagster_database_url
     storage = storage_address(settings.database_url, own.get_secret_value() if own else None)
-    return DagsterHome(settings.home, storage, settings.max_concurrent_runs)
+    return DagsterHome(settings.home, storage, settings.max_concurrent_runs, settings.max_run_seconds)
 
 
-def _make_home(settings: Settings) -> None:
+def make_home(settings: Settings) -> None:
+    """Make the home directory, for nobody else to look into. Raises WorldError `store.unreachable`."""
     try:
-        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.home.parent.mkdir(parents=True, exist_ok=True)
+        settings.home.mkdir(mode=0o700, exist_ok=True)  # rejected rows and previews lie in it
     except OSError as error:
         hint = "Set METRICFOUNDRY_HOME to a directory that can be written."
         raise WorldError("store.unreachable", f"{settings.home} cannot be made: {error.strerror}", hint=hint) from None

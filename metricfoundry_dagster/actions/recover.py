@@ -29,7 +29,7 @@ def recover(ports: Ports, job: Job, run_state: RunState) -> Recovery | None:
 
     None when there is nothing to do: the run goes on, or the job was closed meanwhile.
     """
-    if run_state not in {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED}:
+    if not run_state.ended:
         return None
     if run_state is RunState.CANCELED:
         reason = ConflictError("job.canceled", f"run {job.run_id} was canceled").record

@@ -36,7 +36,7 @@ def recover_batch(ports: Ports, run_id: str, jobs: Sequence[Job], run_state: Run
     None when there is nothing to do.
     """
     unended = [job for job in jobs if not job.state.ended]
-    if not unended or run_state not in {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED}:
+    if not unended or not run_state.ended:
         return None
     now = ports.clock.now()
     endings = [Ending(job.job_id, JobState.COMPLETED) for job in unended if is_served(job)]

@@ -26,6 +26,7 @@ class DagsterHome:
     home: Path
     storage: URL | None
     max_concurrent_runs: int
+    max_run_seconds: int
 
     @property
     def folder(self) -> Path:
@@ -43,7 +44,7 @@ class DagsterHome:
         """Make the folder, put `dagster.yaml` into it whole and at once, and bring the storage up to date.
 
         The file is the one at the top of the project, or the one in `deploy/` for PostgreSQL, with the number of runs
-        that the settings say. Several processes may call this at once.
+        and their longest time that the settings say. Several processes may call this at once.
 
         Raises:
             WorldError: `dagster.unreachable` when the storage cannot be made.
@@ -51,6 +52,7 @@ class DagsterHome:
         self.folder.mkdir(parents=True, exist_ok=True)
         document = yaml.safe_load(deployment_file(_EMBEDDED if self.storage is None else _ON_SERVERS).read_text())
         document["run_queue"]["max_concurrent_runs"] = self.max_concurrent_runs
+        document["run_monitoring"]["max_runtime_seconds"] = self.max_run_seconds
         # Several commands may come here at once, and Dagster may be reading.
         descriptor, unfinished = tempfile.mkstemp(dir=self.folder, prefix=".dagster.yaml.")
         with os.fdopen(descriptor, "w") as stream:

@@ -8,7 +8,9 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import stamina
@@ -53,6 +55,8 @@ class DruidAccess:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     patience_seconds: float = 60.0
+    #: Certificates of the authorities to trust, in place of those that come with requests; None for those.
+    ca_file: Path | None = None
 
 
 class DruidHttp:
@@ -114,9 +118,11 @@ class DruidHttp:
     def _session(self) -> requests.Session:
         kept = getattr(self._kept, "session", None)
         if kept is None or self._kept.process_id != os.getpid():
-            kept = requests.Session()
+            kept = _Session()
             kept.trust_env = False  # a proxy of the environment or a .netrc has no business here
             kept.headers["Accept"] = "application/json"  # without it some calls answer 500 although they were done
+            if self._access.ca_file:
+                kept.verify = str(self._access.ca_file)
             if self._access.username:
                 kept.auth = (self._access.username, self._access.password or "")
             self._kept.session, self._kept.process_id = kept, os.getpid()
@@ -127,6 +133,14 @@ def shortened(text: str) -> str:
     """The first line of a message, cut."""
     line = text.strip().partition("\n")[0]
     return line if len(line) <= _MAX_MESSAGE_CHARS else line[: _MAX_MESSAGE_CHARS - 1] + "…"
+
+
+class _Session(requests.Session):
+    """Says who we are to the leader as well, to which an Overlord that does not lead sends us: another host, as a rule."""
+
+    def should_strip_auth(self, old_url: str, new_url: str) -> bool:
+        """Only from a connection that is secret to one that is not."""
+        return urlsplit(old_url).scheme == "https" and urlsplit(new_url).scheme != "https"
 
 
 class _NobodyThereError(Exception):

@@ -23,7 +23,6 @@ from metricfoundry_dagster.ports.runs import Runs, RunState
 _POLL_SECONDS = 0.2
 #: The run's state costs a request; the job's state is asked more often.
 _RUN_CHECK_INTERVAL = timedelta(seconds=2)
-_RUN_ENDED = {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED}
 
 Watcher = Callable[[Job], None]
 
@@ -91,17 +90,19 @@ class _Watched:
         self._runs = runs
         self._lost_after = lost_after
         self._is_begun = False
+        #: When the job may be begun; those that were asked for may be at once.
+        self._held_until: datetime | None = None
         self._checked_at = self._heard_at = ports.clock.now()
         self._run_ended = False
 
     def look(self) -> None:
         """Begin the job, or see how far it is, and do what nobody else may do for it."""
         try:
-            if not self._is_begun:
+            now = self._ports.clock.now()
+            if not self._is_begun and (self._held_until is None or self._held_until <= now):
                 self._begin(self.job)
             self._refresh()
-            now = self._ports.clock.now()
-            if not self.job.state.ended and now - self._checked_at >= _RUN_CHECK_INTERVAL:
+            if self._is_begun and not self.job.state.ended and now - self._checked_at >= _RUN_CHECK_INTERVAL:
                 self._checked_at = now
                 self._check_run(now)
         except WorldError as error:
@@ -114,14 +115,14 @@ class _Watched:
         self._checked_at = self._heard_at = self._ports.clock.now()
 
     def _refresh(self) -> None:
-        """See the job as it is now; one whose worker died is left for the job that takes its place."""
+        """See the job as it is now; one that failed is left for the job that takes its place, if there is one."""
         before, self.job = self.job, self._ports.catalog.job(self.job.job_id)
         if self.job != before:
             self._heard_at = self._ports.clock.now()
-        if self.job.state is JobState.FAILED and self.job.error and self.job.error.code == "worker.died":
+        if self.job.state is JobState.FAILED:
             newest = self._ports.catalog.jobs_of(self.job.dataset_id)[0]
             if newest.job_id != self.job.job_id:
-                self._begin(newest)
+                self.job, self._is_begun, self._held_until = newest, False, newest.held_until
 
     def _check_run(self, now: datetime) -> None:
         if self.job.run_id is None:
@@ -134,12 +135,12 @@ class _Watched:
                 raise _nobody_knows(self.job)
             return
         self._heard_at = now
-        if state in _RUN_ENDED and self._run_ended:
+        if state.ended and self._run_ended:
             # Seen twice: a run that has just ended may still be about to close its job.
             recover(self._ports, self.job, state)
             self._refresh()
         else:
-            self._run_ended = state in _RUN_ENDED
+            self._run_ended = state.ended
 
     def _find_run(self) -> None:
         """Whoever claimed the job died before noting its run: note it, or ask for another when there is none."""

@@ -25,7 +25,7 @@ import requests
 from metricfoundry_dagster.cli.code_server import CodeServer
 from metricfoundry_dagster.domain.errors import ConflictError, WorldError
 from metricfoundry_dagster.settings import Settings
-from metricfoundry_dagster.wiring import dagster_environment, prepare_dagster, start_of
+from metricfoundry_dagster.wiring import dagster_environment, make_home, prepare_dagster, start_of
 
 #: Every process of one instance carries this variable, so that none is overlooked when it stops.
 _TOKEN_VARIABLE = "METRICFOUNDRY_UP_TOKEN"  # noqa: S105 - names a variable, holds no secret
@@ -185,7 +185,7 @@ class Supervisor:
 
     def _lock_home(self) -> TextIO:
         """Hold the home as long as this process lives, however it ends."""
-        self._settings.home.mkdir(parents=True, exist_ok=True)
+        make_home(self._settings)
         lock = (self._settings.home / "up.lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

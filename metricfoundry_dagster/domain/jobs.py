@@ -55,6 +55,8 @@ class Job:
     batch_id: str | None = None
     #: How many datasets a batch with this one may have, 1 for a run of its own; None for as many as the settings say.
     batch_limit: int | None = None
+    #: When it may be claimed at the earliest; None for at once.
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

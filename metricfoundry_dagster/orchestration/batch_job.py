@@ -87,7 +87,7 @@ def batch_run(run: dg.DagsterRun) -> EventsOfRun:
 def _pace() -> BatchPace:
     settings = process_settings()
     return BatchPace(
-        group_datasets=settings.batch_serve_datasets,
+        group_datasets=settings.served_together,
         world_retries=settings.world_retries,
         retry_base_seconds=settings.world_retry_base_seconds,
         hold=timedelta(seconds=settings.batch_hold_seconds),

@@ -18,7 +18,6 @@ from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.runs import RunState
 
 #: States that no other follows.
-ENDED = {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED}
 
 
 def look_after(run_id: str, state: RunState, instance: dg.DagsterInstance, ports: Ports, log: logging.Logger) -> None:

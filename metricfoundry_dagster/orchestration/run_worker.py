@@ -18,6 +18,7 @@ import dagster as dg
 from dagster._cli.api import _execute_run_command_body
 from dagster._utils.interrupts import capture_interrupts
 
+from metricfoundry_dagster.orchestration.worker_logs import worker_log
 from metricfoundry_dagster.orchestration.worker_process import worker_tags
 
 _CANCEL_POLL_SECONDS = 5.0
@@ -49,11 +50,6 @@ def report_death(run_id: str, cause: str, instance: dg.DagsterInstance) -> None:
             instance.report_run_canceled(run, message=message)
         else:
             instance.report_run_failed(run, message=message)
-
-
-def worker_log(home: Path, run_id: str) -> Path:
-    """Where a worker's output goes."""
-    return home / "worker_logs" / f"{run_id}.log"
 
 
 def _take_log(path: Path) -> bool:

@@ -18,7 +18,7 @@ from metricfoundry_dagster.actions.submit_waiting import QueueRules, RunToStart,
 from metricfoundry_dagster.domain.errors import WorldError
 from metricfoundry_dagster.orchestration.batch_job import batch_request
 from metricfoundry_dagster.orchestration.jobs import DATASET_JOB
-from metricfoundry_dagster.orchestration.lost_runs import ENDED, look_after
+from metricfoundry_dagster.orchestration.lost_runs import look_after
 from metricfoundry_dagster.orchestration.partitions import DATASETS
 from metricfoundry_dagster.orchestration.run_states import run_carrying, run_states
 from metricfoundry_dagster.ports.bundle import Ports
@@ -74,7 +74,7 @@ def lost_jobs_sensor(settings: Settings) -> dg.SensorDefinition:
         carried = ports.catalog.carried_runs()
         known_since = ports.clock.now() - timedelta(seconds=settings.job_lost_after_seconds)
         states = run_states(carried, context.instance, known_since=known_since)
-        ended = {run.run_id: states[run.run_id] for run in carried if states[run.run_id] in ENDED}
+        ended = {run.run_id: states[run.run_id] for run in carried if states[run.run_id].ended}
         failure = _look_after_each(ended, context, ports)
         _clear_up(context, ports)
         if failure is not None:

@@ -29,7 +29,9 @@ from metricfoundry_dagster.orchestration.imported_code import (
     require_nothing_used,
     resolve_job,
 )
+from metricfoundry_dagster.orchestration.process_settings import process_settings
 from metricfoundry_dagster.orchestration.warm_socket import Reply, Request
+from metricfoundry_dagster.orchestration.worker_logs import sweep_worker_logs
 
 #: As `ps` and `top` show it, and what it has forked. Fifteen bytes at the most.
 PARENT_NAME = "mf-warm-parent"
@@ -37,6 +39,7 @@ WORKER_NAME = "mf-run-worker"
 REPORTER_NAME = "mf-run-reporter"
 #: A parent for which nobody has work gives its memory back; the next launch starts another.
 _IDLE_SECONDS = 900.0
+_SWEEP_INTERVAL_SECONDS = 3_600.0
 _SPEAK_WITHIN_SECONDS = 2.0
 #: Read by libraries in this process and its children.
 _ENVIRONMENT = {
@@ -92,7 +95,7 @@ class WarmParent:
         """Answer requests and look after children."""
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
-        used_at = time.monotonic()
+        used_at = swept_at = time.monotonic()
         while self._held.runs or self._stay or time.monotonic() - used_at < _IDLE_SECONDS:
             self._bury_children()
             ready, _, _ = select.select([self._held.listener, self._woken], [], [], _IDLE_SECONDS)
@@ -102,6 +105,9 @@ class WarmParent:
                 self._answer()
             if ready:
                 used_at = time.monotonic()
+            if time.monotonic() - swept_at > _SWEEP_INTERVAL_SECONDS:
+                swept_at = time.monotonic()
+                sweep_worker_logs(self._home, process_settings().worker_log_days)
 
     def _answer(self) -> None:
         connection, _ = self._listener.accept()

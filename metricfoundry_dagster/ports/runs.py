@@ -22,6 +22,11 @@ class RunState(StrEnum):
     CANCELED = "canceled"
     UNKNOWN = "unknown"
 
+    @property
+    def ended(self) -> bool:
+        """No state follows this one."""
+        return self in {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED}
+
 
 class Runs(Protocol):
     """Submits, cancels and watches runs. Raises WorldError `dagster.unreachable` or `dagster.refused`."""

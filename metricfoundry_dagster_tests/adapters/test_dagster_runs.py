@@ -48,7 +48,7 @@ def processes_of(home: Path, code: str) -> RunProcesses:
     """Runs that do nothing but this Python code."""
     (home / "dagster").mkdir(exist_ok=True)
     (home / "dagster/.storage_made").touch()
-    return RunProcesses(DagsterHome(home, None, 2), command=(sys.executable, "-c", code))
+    return RunProcesses(DagsterHome(home, None, 2, 3_600), command=(sys.executable, "-c", code))
 
 
 def test_a_running_up_of_this_home_is_used(tmp_path: Path, server: WebServer) -> None:
@@ -144,7 +144,7 @@ def test_a_process_may_be_dropped_while_it_lives(tmp_path: Path) -> None:
 def test_a_process_that_cannot_be_started_is_refused(tmp_path: Path) -> None:
     processes_of(tmp_path, "pass")
     with pytest.raises(WorldError, match=r"dagster\.refused"):
-        RunProcesses(DagsterHome(tmp_path, None, 2), command=(str(tmp_path / "nothing"),)).start(JOB)
+        RunProcesses(DagsterHome(tmp_path, None, 2, 3_600), command=(str(tmp_path / "nothing"),)).start(JOB)
 
 
 def test_a_partition_that_is_there_already_does_no_harm(tmp_path: Path, server: WebServer) -> None:

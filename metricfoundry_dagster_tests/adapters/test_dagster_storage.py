@@ -84,7 +84,7 @@ def test_both_files_for_dagster_home_differ_in_the_storage_alone() -> None:
 def made(postgresql: Postgresql, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[DagsterHome]]:
     """A database in which two processes made the catalog and two others Dagster's storage, all at once."""
     address, folder = postgresql.create_database(), tmp_path_factory.mktemp("homes")
-    homes = [DagsterHome(folder / name, storage_address(address, None), 2) for name in ("a", "b")]
+    homes = [DagsterHome(folder / name, storage_address(address, None), 2, 3_600) for name in ("a", "b")]
     work = [*(home.prepare for home in homes), *(open_catalog(address).upgrade for _ in range(2))]
     with ThreadPoolExecutor(len(work)) as pool:
         for done in [pool.submit(each) for each in work]:
@@ -128,7 +128,7 @@ def test_a_storage_that_is_up_to_date_is_left_alone(made: tuple[str, list[Dagste
 def test_a_database_that_cannot_be_reached_is_the_worlds_error_without_a_password(postgresql: Postgresql, tmp_path: Path) -> None:
     wrong = make_url(postgresql.create_database()).set(password="hunter2").render_as_string(hide_password=False)
     with pytest.raises(WorldError, match=r"dagster\.unreachable") as caught:
-        DagsterHome(tmp_path, storage_address(wrong, None), 2).prepare()
+        DagsterHome(tmp_path, storage_address(wrong, None), 2, 3_600).prepare()
     assert "hunter2" not in str(caught.value)
     assert "password authentication failed" in str(caught.value)
 

@@ -11,9 +11,11 @@ from metricfoundry_dagster.actions.recover import MAX_DEATHS, recover
 from metricfoundry_dagster.actions.register import Wishes, register_source
 from metricfoundry_dagster.cli.carry_out import Ending, Watcher, carry_out, carry_out_with_bars
 from metricfoundry_dagster.cli.open_home import OpenHome
+from metricfoundry_dagster.domain.errors import ErrorRecord, Place
 from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.domain.products import Stage
 from metricfoundry_dagster.ports.bundle import Ports
+from metricfoundry_dagster.ports.catalog import GivenBack
 from metricfoundry_dagster.ports.runs import RunState
 from metricfoundry_dagster.settings import Settings
 from metricfoundry_dagster_tests.cli.sources_only import ports_without_files
@@ -120,6 +122,24 @@ def test_what_a_daemon_took_up_again_is_watched_on(ports: Ports, clock: FixedClo
     runs = MemoryRuns()
     ending = wait_for(ports, runs, [job], clock, watch)[0]
     assert (ending.job.state, ending.job.run_id, len(runs.submitted)) == (JobState.COMPLETED, "daemons", 1)
+
+
+def test_a_job_that_was_given_back_is_begun_again_when_it_may_be(ports: Ports, clock: FixedClock) -> None:
+    """Its first run found the store away: the next one has to wait for a while, and is watched as well."""
+    hold, begun_at = timedelta(minutes=5), clock.now()
+
+    def play(job: Job, run_id: str) -> None:
+        ports.catalog.open_job(job.dataset_id, run_id, job.job_id, None, clock.now())
+        if len(runs.submitted) == 1:
+            away = ErrorRecord("store.unreachable", "the store is away", Place(), "")
+            ports.catalog.give_back([GivenBack(job.job_id, away, held_until=clock.now() + hold)], run_id, clock.now())
+        else:
+            ports.catalog.close_job(job.job_id, JobState.COMPLETED, None, clock.now())
+
+    runs = MemoryRuns(play)
+    ending = wait_for(ports, runs, register(ports, 1), clock)[0]
+    assert (ending.job.state, ending.error, len(runs.submitted)) == (JobState.COMPLETED, None, 2)
+    assert hold <= clock.now() - begun_at < 2 * hold
 
 
 def test_a_run_that_nobody_knows_is_not_watched_for_ever(ports: Ports, clock: FixedClock) -> None:

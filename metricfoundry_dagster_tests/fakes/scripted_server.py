@@ -17,6 +17,8 @@ class Answer:
     document: Any = None
     body: bytes | None = None
     lost: bool = False
+    #: Where the client is sent instead.
+    location: str | None = None
     #: How many bytes of the body are sent before the connection is closed; None sends them all.
     cut_at: int | None = None
 
@@ -68,6 +70,8 @@ def scripted_server(answers: dict[str, list[Answer]]) -> Iterator[ScriptedServer
             content = answer.body if answer.body is not None else json.dumps(answer.document).encode()
             self.send_response(answer.status)
             self.send_header("Content-Length", str(len(content)))
+            if answer.location is not None:
+                self.send_header("Location", answer.location)
             self.end_headers()
             self.wfile.write(content[: answer.cut_at])
             self.close_connection = answer.cut_at is not None

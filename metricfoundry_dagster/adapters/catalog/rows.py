@@ -53,6 +53,7 @@ def job_of(row: Row[Any]) -> Job:
         claimed_at=row.claimed_at,
         batch_id=row.batch_id,
         batch_limit=row.batch_limit,
+        held_until=row.held_until,
     )
 
 

@@ -43,6 +43,22 @@ def test_every_request_says_who_we_are_and_that_json_is_wanted() -> None:
     assert headers["Authorization"].startswith("Basic ")
 
 
+def test_the_leader_to_which_an_overlord_sends_us_is_told_who_we_are() -> None:
+    with scripted_server({"/": [ACCEPTED]}) as leader:
+        elsewhere = leader.url.replace("127.0.0.1", "localhost") + "/druid/indexer/v1/task"
+        with scripted_server({"/": [Answer(307, location=elsewhere)]}) as follower:
+            DruidOverlord(http(follower)).submit(TASK)
+    [(method, _, document, headers)] = leader.asked
+    assert (method, document) == ("POST", TASK)
+    assert headers["Authorization"] == follower.asked[0][3]["Authorization"]
+
+
+@pytest.mark.parametrize(("old", "new", "kept"), [("http", "http", True), ("https", "https", True), ("https", "http", False)])
+def test_a_password_never_leaves_a_secret_connection_for_an_open_one(old: str, new: str, *, kept: bool) -> None:
+    session = DruidHttp("http://nobody", DruidAccess("writer", SECRET))._session()
+    assert session.should_strip_auth(f"{old}://one/", f"{new}://two/") is not kept
+
+
 @pytest.mark.parametrize("first", [LOST, HTML, Answer(502, body=b""), Answer(document={"task": "mf-1"}, cut_at=3)])
 def test_a_reply_that_is_none_is_asked_for_again(first: Answer) -> None:
     with scripted_server({"/": [first, ACCEPTED]}) as server:
