@@ -6,7 +6,8 @@ druid: the same servers with Druid), in one run:
     floor    `take_through` called for one dataset after the other, in one plain process, on the same kind of stores
     batch    1,000 files of 10 KB put into the drop zone of a running instance
     single   files of 10 KB put in one at a time, each carried by a run of its own, forked from the warm process
-    100mb    large files, one at a time, each carried by a run of its own
+    100mb    large files, one at a time, each carried by a run of its own; `beside-stages` puts all that a run takes beside
+             what its five stages say that they took of it
 
 CPU of a batch or single is that of the processes that carry the runs; the cases that end in `-everything` count what
 daemon, code server and web server did as well, and those in `-servers` what PostgreSQL and MinIO did. Latency is from
@@ -29,6 +30,8 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+import dagster as dg
+
 from benchmarks._meters import Cost, InstanceMeter, Stopwatch, spent_s
 from benchmarks._places import Place, place
 from benchmarks._sales_files import sales_files
@@ -37,13 +40,15 @@ from metricfoundry_dagster.actions.register import Wishes, register_source
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.jobs import Job, JobState
 from metricfoundry_dagster.domain.layout import INCOMING
-from metricfoundry_dagster.domain.products import Root
+from metricfoundry_dagster.domain.products import Root, Stage
 from metricfoundry_dagster.orchestration.imported_code import import_code
+from metricfoundry_dagster.orchestration.stage_runs import CPU_SECONDS
 from metricfoundry_dagster.ports.bundle import Ports
 from metricfoundry_dagster.ports.catalog import DatasetFilter
 from metricfoundry_dagster.settings import Settings
 from metricfoundry_dagster.wiring import build_ports
 from metricfoundry_dagster_tests.embedded import carry
+from metricfoundry_dagster_tests.faults.storm import dagster_of
 from metricfoundry_dagster_tests.running_instance import RunningInstance, running_instance
 
 _SMALL = os.environ.get("SIZE") == "small"
@@ -138,6 +143,8 @@ class _Taken:
     all_s: list[float] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
     floors: list[Cost] = field(default_factory=list)
+    #: What the five stages took of `runs_s`, as each run noted it itself.
+    stages_s: list[float] = field(default_factory=list)
 
     @property
     def floor(self) -> Cost:
@@ -186,6 +193,7 @@ class _Bench:
         taken = self._one_at_a_time("large", sales_files(_LARGES, _LARGE_BYTES), self._floor.take_afresh)
         self._print("100mb", "cpu_s", median(taken.runs_s), taken.floor.cpu_s)
         self._print("100mb", "wall_s", median(taken.latencies_s), taken.floor.wall_s)
+        self._print("100mb-beside-stages", "cpu_s", median(taken.runs_s), median(taken.stages_s), peer="its-own-five-stages")
 
     def _one_at_a_time(self, name: str, files: Iterable[bytes], take: Callable[[bytes], Cost]) -> "_Taken":
         """Each beside the floor of the same moment: a shared machine is not always as fast."""
@@ -197,6 +205,7 @@ class _Bench:
             taken.runs_s.append(meter.runs_s())
             taken.all_s.append(meter.all_s())
             taken.latencies_s.append(self._newest_latency_s())
+            taken.stages_s.append(self._newest_stages_s())
             taken.floors.append(take(content))
         return taken
 
@@ -237,8 +246,20 @@ class _Bench:
         assert job.ended_at is not None, job  # noqa: S101 - it was waited for
         return (job.ended_at - dataset.created_at).total_seconds()
 
-    def _print(self, case: str, unit: str, ours: float, peers: float) -> None:
-        figure: dict[str, Any] = {"case": f"{case}-{self._place}", "peer": "take-through-in-one-process", "unit": unit}
+    def _newest_stages_s(self) -> float:
+        [(dataset, _)] = self._instance.ports.catalog.datasets(DatasetFilter(limit=1))
+        with dagster_of(self._instance) as dagster:
+            told = [
+                dagster.fetch_materializations(
+                    dg.AssetRecordsFilter(dg.AssetKey(stage.value), asset_partitions=[dataset.dataset_id]), limit=1
+                ).records[0]
+                for stage in Stage
+            ]
+        values = [record.asset_materialization.metadata[CPU_SECONDS].value for record in told if record.asset_materialization]
+        return sum(float(str(value)) for value in values)
+
+    def _print(self, case: str, unit: str, ours: float, peers: float, peer: str = "take-through-in-one-process") -> None:
+        figure: dict[str, Any] = {"case": f"{case}-{self._place}", "peer": peer, "unit": unit}
         self._line(figure | {"ours": round(ours, 3), "peers": round(peers, 3), "ratio": round(ours / peers, 2)})
 
     def _line(self, figure: dict[str, Any]) -> None:

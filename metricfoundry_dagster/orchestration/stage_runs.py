@@ -3,6 +3,7 @@
 Put here what every asset body needs. What is special to one asset stays in its own file.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -23,6 +24,8 @@ from metricfoundry_dagster.ports.runs import JOB_ID_TAG
 
 #: Raise it when the same bytes would give another product.
 CODE_VERSION = "1"
+#: What the stage itself took of the run's process.
+CPU_SECONDS = "cpu_seconds"
 
 
 def product_asset(stage: Stage, *, kinds: set[str]) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
@@ -53,9 +56,11 @@ def materialize_stage(
     with translated_to_dagster(context.retry_number, give_up_of(context, ports)):
         attempt = open_attempt(context, ports)
         progress = JobProgress(attempt.job.job_id, ports.catalog, ports.clock)
+        began_s = time.process_time()
         with upstream or nullcontext():
             product = run_stage(stage, attempt, ports, progress, upstream)
-    return dg.MaterializeResult(value=product, check_results=list(check_results(product)))
+        cpu = dg.MetadataValue.float(round(time.process_time() - began_s, 3))
+    return dg.MaterializeResult(value=product, check_results=list(check_results(product)), metadata={CPU_SECONDS: cpu})
 
 
 def open_attempt(context: dg.AssetExecutionContext, ports: Ports) -> Attempt:
