@@ -12,7 +12,8 @@ druid: the same servers with Druid), in one run:
 CPU of a batch or single is that of the processes that carry the runs; the cases that end in `-everything` count what
 daemon, code server and web server did as well, and those in `-servers` what PostgreSQL and MinIO did. Latency is from
 the registration of an object, which is when it was first listed complete, to the end of its job, which is when its rows
-were counted by a query. `SIZE=small` takes 100 files and 5 MB; `PLACES=embedded,postgresql,druid` chooses.
+were counted by a query. `SIZE=small` takes 100 files and 5 MB; `PLACES=embedded,postgresql,druid` and
+`CASES=batch,single,100mb` choose.
 """
 
 import json
@@ -58,6 +59,7 @@ _FILE_BYTES = 10_000
 _LARGES = 3
 _LARGE_BYTES = 5_000_000 if _SMALL else 100_000_000
 _PLACES = os.environ.get("PLACES", "embedded,postgresql,druid").split(",")
+_CASES = os.environ.get("CASES", "batch,single,100mb").split(",")
 _PATIENCE_SECONDS = 1_800.0
 
 
@@ -78,14 +80,17 @@ def main() -> None:
 def _measure(here: Place, folder: Path) -> None:
     floor = _Floor(here)
     # One dataset after the other takes Druid some seconds each, so that few must do.
-    files = min(_FILES, 5) if here.name == "druid" else _FILES
+    files = _FILES if "batch" in _CASES and here.name != "druid" else min(_FILES, 5)
     alone, servers_s = floor.take(sales_files(files, _FILE_BYTES))
     with running_instance(folder, **here.fresh_settings()) as instance:
         bench = _Bench(here, instance, floor)
         bench.found_datasource()
-        bench.batch(Cost(alone.cpu_s / files, alone.wall_s / files), servers_s / files)
-        bench.singles()
-        bench.large()
+        if "batch" in _CASES:
+            bench.batch(Cost(alone.cpu_s / files, alone.wall_s / files), servers_s / files)
+        if "single" in _CASES:
+            bench.singles()
+        if "100mb" in _CASES:
+            bench.large()
 
 
 class _Floor:

@@ -3,10 +3,13 @@
 Source: the storage classes of the pinned version.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from dagster import EventLogEntry
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
@@ -19,7 +22,19 @@ class KeptPostgresRunStorage(WorkerRuns, PostgresRunStorage):
 
 
 class KeptPostgresEventLogStorage(WorkerEventLog, PostgresEventLogStorage):
-    """Dagster's events in PostgreSQL."""
+    """Dagster's events in PostgreSQL, without the notices that nobody has listened to since version 1.0 or so."""
+
+    def store_together(self, waiting: Sequence[EventLogEntry], event: EventLogEntry) -> None:
+        """All in one statement, and what follows from the last."""
+        insert = SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+        rows = [self._event_to_row(each) for each in (*waiting, event)]
+        with self._connect() as connection:
+            event_id = int(connection.execute(insert, rows).scalars().all()[-1])
+            if event.dagster_event_type in ASSET_EVENTS and event.dagster_event and event.dagster_event.asset_key:
+                self._store_asset_event_tags(connection, [event], [event_id])
+                self._store_asset_event(connection, event, event_id)
+        if event.dagster_event_type in ASSET_CHECK_EVENTS:
+            self.store_asset_check_event(event, event_id)
 
     def dispose(self) -> None:
         """Store what waits, and close the connections."""

@@ -14,6 +14,7 @@ from metricfoundry_dagster.orchestration.worker_storage import WorkerEventLog
 from metricfoundry_dagster_tests.orchestration.launching import Launching, launching
 
 _ASSET, _PARTITION = dg.AssetKey("numbers"), "one"
+_DATA_VERSION = "dagster/data_version"
 _NUMBERS = dg.AssetRecordsFilter(_ASSET, asset_partitions=[_PARTITION])
 
 
@@ -114,6 +115,33 @@ def test_the_last_materialization_is_the_one_that_this_worker_stored(worker: dg.
         run_id = run_numbers(worker)
         [record] = worker.fetch_materializations(_NUMBERS, limit=1).records
         assert record.run_id == run_id
+
+
+def test_what_a_worker_remembers_of_its_materializations_is_what_the_storage_tells(
+    home: Launching, worker: dg.DagsterInstance
+) -> None:
+    run_numbers(worker)
+    remembered, stored = (
+        (
+            log.fetch_materializations(_NUMBERS, limit=1),
+            log.get_latest_tags_by_partition(_ASSET, dg.DagsterEventType.ASSET_MATERIALIZATION, [_DATA_VERSION], [_PARTITION]),
+            [record.asset_entry.last_materialization_record for record in log.get_asset_records([_ASSET])],
+        )
+        for log in (worker.event_log_storage, home.instance.event_log_storage)
+    )
+    assert remembered == stored
+    assert remembered[1][_PARTITION][_DATA_VERSION]
+
+
+def test_a_step_knows_the_data_version_of_what_it_was_made_from(home: Launching, worker: dg.DagsterInstance) -> None:
+    run_numbers(worker)
+    made_from = home.instance.fetch_materializations(_NUMBERS, limit=1).records[0]
+    total = dg.AssetRecordsFilter(dg.AssetKey("total"), asset_partitions=[_PARTITION])
+    made = home.instance.fetch_materializations(total, limit=1).records[0].asset_materialization
+    assert made
+    assert made.tags
+    assert made.tags["dagster/input_event_pointer/numbers"] == str(made_from.storage_id)
+    assert made.tags["dagster/input_data_version/numbers"]
 
 
 def test_only_the_last_materialization_of_one_partition_is_kept(home: Launching, worker: dg.DagsterInstance) -> None:

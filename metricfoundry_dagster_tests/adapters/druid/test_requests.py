@@ -2,6 +2,7 @@
 
 import datetime as dt
 import socket
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_the_leader_to_which_an_overlord_sends_us_is_told_who_we_are() -> None:
 
 @pytest.mark.parametrize(("old", "new", "kept"), [("http", "http", True), ("https", "https", True), ("https", "http", False)])
 def test_a_password_never_leaves_a_secret_connection_for_an_open_one(old: str, new: str, *, kept: bool) -> None:
-    session = DruidHttp("http://nobody", DruidAccess("writer", SECRET))._session()
+    session: Any = DruidHttp("http://nobody", DruidAccess("writer", SECRET))._session()
     assert session.should_strip_auth(f"{old}://one/", f"{new}://two/") is not kept
 
 
