@@ -103,12 +103,12 @@ def build_store(settings: Settings) -> ObjectStore:
 def prepare_before_forks(settings: Settings) -> None:
     """What children of this process need not do again. Nothing is connected to, nothing starts a thread."""
     from metricfoundry_dagster.adapters.catalog.rehearse import rehearse_catalog
-    from metricfoundry_dagster.adapters.s3_system import read_descriptions
+    from metricfoundry_dagster.adapters.s3_system import rehearse_requests
 
     with suppress(MetricFoundryError):  # a run that needs the catalog says what is wrong with its address
         rehearse_catalog(settings.database_url)
     if any(getattr(settings, f"{root}_root").startswith("s3://") for root in Root):
-        read_descriptions()
+        rehearse_requests()
 
 
 @contextmanager
