@@ -6,31 +6,31 @@ from pathlib import Path
 
 from metricfoundry_dagster.domain.errors import Place, UserError
 from metricfoundry_dagster.domain.limits import Limits
-from metricfoundry_dagster.domain.products import ProductFile, TableProduct
 from metricfoundry_dagster.domain.recipes import Recipe
 from metricfoundry_dagster.pipeline.staging.column_names import safe_names
 from metricfoundry_dagster.pipeline.staging.cut_records import Block, RecordCutter
+from metricfoundry_dagster.pipeline.staging.destinations import Destinations, Written
 from metricfoundry_dagster.pipeline.staging.read_csv_block import CsvBlockReader
 from metricfoundry_dagster.pipeline.staging.rejects import Reject
 from metricfoundry_dagster.pipeline.staging.typed_columns import TypedColumn, fix_types, require_columns
 from metricfoundry_dagster.pipeline.staging.unpack_bytes import UnpackedBytes
 from metricfoundry_dagster.pipeline.staging.write_blocks import write_blocks
-from metricfoundry_dagster.pipeline.staging.write_table import Destination
 
 BLOCK_BYTES = 8 * 1024**2
 _HEADER_BYTES = 64 * 1024
 
 
 def stage_csv(
-    path: Path, recipe: Recipe, to: Destination, limits: Limits, progress: Callable[[float], None], *, block_bytes: int
-) -> tuple[TableProduct, tuple[ProductFile, ...]]:
+    path: Path, recipe: Recipe, to: Destinations, limits: Limits, progress: Callable[[float], None], *, block_bytes: int
+) -> list[Written]:
     """Write the one table of the file. `progress` is told the share that has been read, in 0..1.
 
     Raises:
         UserError: as `UnpackedBytes.chunks` and `csv_columns` do, and `request.invalid` for impossible types.
     """
-    file = CsvFile(path, recipe, to.source, limits, block_bytes)
-    return write_blocks(lambda: file.blocks(progress), csv_reader(file, recipe), to)
+    table = to.only()
+    file = CsvFile(path, recipe, table.source, limits, block_bytes)
+    return [write_blocks(lambda: file.blocks(progress), csv_reader(file, recipe), table)]
 
 
 def csv_reader(file: "CsvFile", recipe: Recipe) -> CsvBlockReader:

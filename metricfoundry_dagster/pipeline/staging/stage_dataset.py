@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 
 from metricfoundry_dagster.domain.contracts import Contract
-from metricfoundry_dagster.domain.errors import Place, UserError
+from metricfoundry_dagster.domain.errors import ErrorRecord, Place, UserError
 from metricfoundry_dagster.domain.findings import Finding, Severity
 from metricfoundry_dagster.domain.jobs import Attempt
 from metricfoundry_dagster.domain.layout import attempt_prefix
@@ -23,7 +23,7 @@ _EXAMPLE_RAW_CHARS = 200
 
 
 def stage_dataset(attempt: Attempt, ports: Ports, progress: Progress, upstream: ProductHandle) -> StageProduct:
-    """Stage the dataset's raw object; the one table is named like its datasource.
+    """Stage the dataset's raw object; the table of a file that holds only one is named like its datasource.
 
     The gate holds when enough rows were staged and few enough rejected, by the dataset's contract or else by the
     limits. `details` holds the recipe, whatever the verdict.
@@ -53,25 +53,36 @@ def stage_dataset(attempt: Attempt, ports: Ports, progress: Progress, upstream: 
         attempt=attempt.number,
         files=staged.files,
         tables=staged.tables,
-        findings=tuple(_rejects_finding(file, ports.store) for file in staged.files if file.role == "rejects"),
+        findings=(
+            *(_failure_finding(table.name, table.error) for table in staged.tables if table.error),
+            *(_rejects_finding(file, ports.store) for file in staged.files if file.role == "rejects"),
+        ),
         gate=judge_staged(staged, contract, ports.limits),
         details={"format": staged.recipe.format, "recipe": staged.recipe.to_json()},
     )
 
 
 def judge_staged(staged: StagedFile, contract: Contract | None, limits: Limits) -> Gate:
-    """The verdict on staged tables; the contract's bounds come before the limits'."""
+    """The verdict on staged tables; the contract's bounds come before the limits'.
+
+    Reject shares are bounded in each table, rows over all of them: a workbook may have an empty sheet. Tables that failed
+    are told of in findings, and hold up no other.
+    """
     min_rows = limits.min_rows if contract is None or contract.min_rows is None else contract.min_rows
     max_share = limits.max_reject_share
     if contract is not None and contract.max_reject_share is not None:
         max_share = contract.max_reject_share
-    for table in staged.tables:
-        error = _too_many_rejects(table, max_share) or _too_few_rows(table, min_rows)
-        if error is not None:
-            return Gate(passed=False, summary=error.record.message, error=error.record)
+    error = next(filter(None, (_too_many_rejects(table, max_share) for table in staged.tables)), None)
+    error = error or _too_few_rows(staged.tables, min_rows)
+    if error is not None:
+        return Gate(passed=False, summary=error.record.message, error=error.record)
     rows = sum(table.rows_out for table in staged.tables)
     rejected = sum(table.rows_rejected for table in staged.tables)
-    return Gate(passed=True, summary=f"{rows + rejected:,} rows read = {rows:,} staged + {rejected:,} rejected")
+    failed = sum(table.error is not None for table in staged.tables)
+    summary = f"{rows + rejected:,} rows read = {rows:,} staged + {rejected:,} rejected"
+    if failed:
+        summary += f"; {failed} of {len(staged.tables)} tables could not be read"
+    return Gate(passed=True, summary=summary)
 
 
 def _contract(attempt: Attempt, ports: Ports) -> Contract | None:
@@ -87,11 +98,16 @@ def _too_many_rejects(table: TableProduct, max_share: float) -> UserError | None
     return UserError("staging.too_many_rejects", message, place=Place(table=table.name))
 
 
-def _too_few_rows(table: TableProduct, min_rows: int) -> UserError | None:
-    if table.rows_out >= min_rows:
+def _too_few_rows(tables: tuple[TableProduct, ...], min_rows: int) -> UserError | None:
+    rows = sum(table.rows_out for table in tables)
+    if rows >= min_rows:
         return None
-    message = f"{table.rows_out:,} rows were staged, at least {min_rows:,} are needed"
-    return UserError("staging.too_few_rows", message, place=Place(table=table.name))
+    place = Place(table=tables[0].name) if len(tables) == 1 else Place()
+    return UserError("staging.too_few_rows", f"{rows:,} rows were staged, at least {min_rows:,} are needed", place=place)
+
+
+def _failure_finding(table: str, error: ErrorRecord) -> Finding:
+    return Finding(error.code, Severity.ERROR, error.message, table=table)
 
 
 def _rejects_finding(file: ProductFile, store: ObjectStore) -> Finding:

@@ -1,17 +1,20 @@
 """Stages one file: recognises it, finds its recipe, and writes its tables and rejects into a store. Needs no catalog.
 
-Each format has a module of its own; formats that hold several tables will give several here.
+Each format has a module of its own, which gives one table or several.
 """
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from metricfoundry_dagster.domain.datasets import slug_of
+from metricfoundry_dagster.domain.errors import UserError
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import ProductFile, Root, TableProduct
-from metricfoundry_dagster.domain.recipes import Recipe
+from metricfoundry_dagster.domain.recipes import Format, Recipe
+from metricfoundry_dagster.pipeline.staging.destinations import Destinations, Written
 from metricfoundry_dagster.pipeline.staging.detect_recipe import detect_recipe
 from metricfoundry_dagster.pipeline.staging.stage_csv import BLOCK_BYTES, stage_csv
 from metricfoundry_dagster.pipeline.staging.stage_jsonl import stage_jsonl
@@ -22,9 +25,28 @@ from metricfoundry_dagster.ports.object_store import ObjectStore
 _SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".psv", ".json", ".jsonl", ".ndjson", ".parquet", ".pq")
 
 
+class _Stage(Protocol):
+    """Writes the tables of a file. `progress` is told the share that has been read, in 0..1."""
+
+    def __call__(
+        self,
+        path: Path,
+        recipe: Recipe,
+        to: Destinations,
+        limits: Limits,
+        progress: Callable[[float], None],
+        *,
+        block_bytes: int,
+    ) -> list[Written]:
+        """Every table of the file, those that failed among them; the file's own error is raised."""
+
+
+_STAGES: Mapping[Format, _Stage] = {"csv": stage_csv, "jsonl": stage_jsonl, "parquet": stage_parquet}
+
+
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """What became of a file. Every table of it balances, or staging has raised."""
+    """What became of a file. Every table of it balances, or has an `error` and no rows; at least one has none."""
 
     recipe: Recipe
     tables: tuple[TableProduct, ...]
@@ -47,20 +69,30 @@ def stage_file(  # noqa: PLR0913 - what to read, where to write and how are each
     """Write `<prefix><table>/part-00000.parquet …` and `<prefix>rejects/<table>.parquet` if there are rejects.
 
     `source` holds the bytes, `filename` is the name they came under; `table_name` defaults to the slug of its
-    stem. `overrides` are choices of the recipe made by a person. `progress` is told the share that is done, in
-    0..1 and never falling. Nothing is left in the store when it raises. `block_bytes` changes speed and memory only.
+    stem, and names the table of a file that holds only one. `overrides` are choices of the recipe made by a person.
+    `progress` is told the share that is done, in 0..1 and never falling. Nothing is left in the store when it raises.
+    `block_bytes` changes speed and memory only.
 
     Raises:
-        UserError: the file is not what it seems, or the overrides are impossible.
+        UserError: the file is not what it seems, the overrides are impossible, or none of its tables could be staged.
         InternalError: `staging.out_of_balance`.
     """
     recipe = detect_recipe(source, filename, overrides)
-    table = table_name or table_name_of(filename)
-    destination = Destination(store, root, prefix, table, filename, limits.max_raw_chars)
-    stage = {"csv": stage_csv, "jsonl": stage_jsonl, "parquet": stage_parquet}[recipe.format]
-    product, files = stage(source, recipe, destination, limits, _Rising(progress), block_bytes=block_bytes)
+    base = Destination(store, root, prefix, table_name or table_name_of(filename), filename, limits.max_raw_chars)
+    with tempfile.TemporaryDirectory(prefix="metricfoundry-staging-") as scratch:
+        to = Destinations(base, Path(scratch))
+        written = _STAGES[recipe.format](source, recipe, to, limits, _Rising(progress), block_bytes=block_bytes)
+    tables = tuple(table for table, _ in written)
+    _require_a_table(tables)
     progress(1.0)
-    return StagedFile(recipe, (product,), files)
+    return StagedFile(recipe, tables, tuple(file for _, files in written for file in files))
+
+
+def _require_a_table(tables: tuple[TableProduct, ...]) -> None:
+    errors = [table.error for table in tables if table.error is not None]
+    if errors and len(errors) == len(tables):
+        first = errors[0]
+        raise UserError(first.code, first.message, place=first.place, hint=first.hint)
 
 
 def table_name_of(filename: str) -> str:

@@ -8,21 +8,20 @@ import numpy as np
 
 from metricfoundry_dagster.domain.errors import Place, UserError
 from metricfoundry_dagster.domain.limits import Limits
-from metricfoundry_dagster.domain.products import ProductFile, TableProduct
 from metricfoundry_dagster.domain.recipes import Recipe
 from metricfoundry_dagster.pipeline.staging.cut_records import Block, RecordCutter
+from metricfoundry_dagster.pipeline.staging.destinations import Destinations, Written
 from metricfoundry_dagster.pipeline.staging.read_jsonl_block import JsonlBlockReader, has_keys
 from metricfoundry_dagster.pipeline.staging.typed_columns import require_columns
 from metricfoundry_dagster.pipeline.staging.unpack_bytes import UnpackedBytes
 from metricfoundry_dagster.pipeline.staging.write_blocks import write_blocks
-from metricfoundry_dagster.pipeline.staging.write_table import Destination
 
 _BLANKS = b" \t"
 
 
 def stage_jsonl(
-    path: Path, recipe: Recipe, to: Destination, limits: Limits, progress: Callable[[float], None], *, block_bytes: int
-) -> tuple[TableProduct, tuple[ProductFile, ...]]:
+    path: Path, recipe: Recipe, to: Destinations, limits: Limits, progress: Callable[[float], None], *, block_bytes: int
+) -> list[Written]:
     """Write the one table of the file. `progress` is told the share that has been read, in 0..1.
 
     Raises:
@@ -30,8 +29,9 @@ def stage_jsonl(
             `request.invalid` for impossible types, or as `UnpackedBytes.chunks`.
     """
     types = recipe.types or {}
-    reader = JsonlBlockReader(types, to.source, limits)
-    file = JsonlFile(path, recipe, to.source, limits, block_bytes)
+    table = to.only()
+    reader = JsonlBlockReader(types, table.source, limits)
+    file = JsonlFile(path, recipe, table.source, limits, block_bytes)
     file.require_objects()
 
     @contextmanager
@@ -39,7 +39,7 @@ def stage_jsonl(
         with file.blocks(progress) as blocks:
             yield _then(blocks, lambda: require_columns(reader.columns, types))
 
-    return write_blocks(open_blocks, reader, to)
+    return [write_blocks(open_blocks, reader, table)]
 
 
 class JsonlFile:

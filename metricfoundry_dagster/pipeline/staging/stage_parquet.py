@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from metricfoundry_dagster.domain.errors import InternalError, Place, UserError
 from metricfoundry_dagster.domain.limits import Limits
-from metricfoundry_dagster.domain.products import Column, ProductFile, TableProduct
+from metricfoundry_dagster.domain.products import Column, TableProduct
 from metricfoundry_dagster.domain.recipes import Recipe
 from metricfoundry_dagster.pipeline.recognise_format import TAIL_BYTES, require_parquet_ends
 from metricfoundry_dagster.pipeline.staging.column_names import safe_names
+from metricfoundry_dagster.pipeline.staging.destinations import Destinations, Written
 from metricfoundry_dagster.pipeline.staging.json_text import json_text
 from metricfoundry_dagster.pipeline.staging.unpack_bytes import unpacked_file
 from metricfoundry_dagster.pipeline.staging.write_table import Destination, open_table
@@ -28,8 +29,8 @@ _BYTES_PER_VALUE = 64
 
 
 def stage_parquet(
-    path: Path, recipe: Recipe, to: Destination, limits: Limits, progress: Callable[[float], None], *, block_bytes: int
-) -> tuple[TableProduct, tuple[ProductFile, ...]]:
+    path: Path, recipe: Recipe, to: Destinations, limits: Limits, progress: Callable[[float], None], *, block_bytes: int
+) -> list[Written]:
     """Write the one table of the file; `block_bytes` is about how much of it is in memory at a time.
 
     Raises:
@@ -38,13 +39,14 @@ def stage_parquet(
             `UnpackedBytes.chunks` for a compressed file.
         InternalError: `staging.out_of_balance`.
     """
-    with _plain_file(path, recipe, to.source, limits) as plain, _opened(plain, to.source) as file:
-        schema = _checked_schema(file, to.source, limits)
+    table = to.only()
+    with _plain_file(path, recipe, table.source, limits) as plain, _opened(plain, table.source) as file:
+        schema = _checked_schema(file, table.source, limits)
         batch_rows = max(1, min(_BATCH_ROWS, block_bytes // max(_BYTES_PER_VALUE * len(schema), 1)))
         exact: set[int] = set()
         while True:
             try:
-                return _Reading(schema, exact, to.source, limits).run(file, to, progress, batch_rows)
+                return [_Reading(schema, exact, table.source, limits).run(file, table, progress, batch_rows)]
             except _NotInMicrosecondsError as found:
                 exact.add(found.number)
 
@@ -99,9 +101,7 @@ class _Reading:
             for name, field, type_ in zip(self._names, self._fields, self._types, strict=True)
         )
 
-    def run(
-        self, file: pq.ParquetFile, to: Destination, progress: Callable[[float], None], batch_rows: int
-    ) -> tuple[TableProduct, tuple[ProductFile, ...]]:
+    def run(self, file: pq.ParquetFile, to: Destination, progress: Callable[[float], None], batch_rows: int) -> Written:
         """Write all batches of the file."""
         schema = pa.schema(list(zip(self._names, self._types, strict=True)))
         rows_in, unpacked_bytes = file.metadata.num_rows, 0

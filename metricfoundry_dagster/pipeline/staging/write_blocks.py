@@ -12,8 +12,9 @@ from typing import Protocol
 import numpy as np
 
 from metricfoundry_dagster.domain.errors import InternalError
-from metricfoundry_dagster.domain.products import ProductFile, TableProduct
+from metricfoundry_dagster.domain.products import TableProduct
 from metricfoundry_dagster.pipeline.staging.cut_records import Block
+from metricfoundry_dagster.pipeline.staging.destinations import Written
 from metricfoundry_dagster.pipeline.staging.find_marks import Positions
 from metricfoundry_dagster.pipeline.staging.rejects import Rows
 from metricfoundry_dagster.pipeline.staging.typed_columns import TooNarrowError, TypedColumn, schema_of
@@ -34,9 +35,6 @@ class BlockReader(Protocol):
 
     def read(self, block: Block) -> Rows:
         """The rows of a block. Raises TooNarrowError when columns had to be widened."""
-
-
-Written = tuple[TableProduct, tuple[ProductFile, ...]]
 
 
 def write_blocks(open_blocks: OpenBlocks, reader: BlockReader, destination: Destination) -> Written:

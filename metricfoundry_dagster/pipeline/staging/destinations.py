@@ -1,0 +1,58 @@
+"""Where the tables of one file go, and what they are called: one name for each, safe and unique.
+
+A format that holds one table calls it what the file is called. One that holds several calls each by its own name
+(sheet, table, member, JSON path); what is served is then `<datasource>__<table>`.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from metricfoundry_dagster.domain.datasets import slug_of
+from metricfoundry_dagster.domain.errors import MetricFoundryError, UserError
+from metricfoundry_dagster.domain.products import ProductFile, TableProduct
+from metricfoundry_dagster.pipeline.staging.write_table import Destination
+
+Written = tuple[TableProduct, tuple[ProductFile, ...]]
+#: Folders beside those of the tables, whose names no table may have.
+_RESERVED = ("rejects", "lines", "quarantine", "manifest")
+
+
+@dataclass(slots=True)
+class Destinations:
+    """Gives a destination for each table. `scratch` is an empty folder for what must lie in a file meanwhile."""
+
+    base: Destination
+    scratch: Path
+    _taken: set[str] = field(default_factory=lambda: set(_RESERVED))
+
+    def only(self) -> Destination:
+        """For the one table of a file, or the first of several that have no names of their own."""
+        return self._unique(self.base.table)
+
+    def named(self, name: str, source: str | None = None) -> Destination:
+        """For one of several tables, by the name that it has in the file; `source` is what its rejects name, if not the file."""
+        return self._unique(_slug(name), source)
+
+    def below(self, name: str, source: str, scratch: Path) -> "Destinations":
+        """For the tables of a member of an archive: no name is given twice in the whole file."""
+        base = replace(self.base, table=_slug(name), source=source)
+        return Destinations(base, scratch, self._taken)
+
+    def _unique(self, wish: str, source: str | None = None) -> Destination:
+        name, number = wish, 2
+        while name in self._taken:
+            name, number = f"{wish[:90]}_{number}", number + 1
+        self._taken.add(name)
+        return replace(self.base, table=name, source=source or self.base.source)
+
+
+def failed_table(name: str, error: MetricFoundryError) -> Written:
+    """A table that could not be staged, beside others that could."""
+    return TableProduct(name, (), 0, 0, 0, error.record), ()
+
+
+def _slug(name: str) -> str:
+    try:
+        return slug_of(name.replace("/", "_").replace("\\", "_").replace("..", "_"))
+    except UserError:
+        return "table"
