@@ -14,9 +14,11 @@ Compression = Literal["none", "gzip"]
 class Recipe:
     """How to read one file. A tab-separated file is format "csv" with a tab as delimiter.
 
-    `quote` is None when the file quotes nothing. `confidence` lies in 0..1 and speaks of the weakest choice;
-    `runner_up` says in words what else it could have been, or None. `types` maps safe column names to PyArrow
-    types that are to be used instead of the inferred ones.
+    `quote` is None when the file quotes nothing; `escape` is the character before a quote inside of quotes, None when
+    such a quote is doubled; `skip_spaces` says that blanks behind a delimiter do not count. `preamble_lines` are physical
+    lines before the table, `header_rows` the records that name its columns together. `confidence` lies in 0..1 and speaks
+    of the weakest choice; `runner_up` says in words what else it could have been, or None. `types` maps safe column names
+    to PyArrow types that are to be used instead of the inferred ones; without `typed` all others are text.
     """
 
     format: Format
@@ -25,6 +27,11 @@ class Recipe:
     delimiter: str = ","
     quote: str | None = '"'
     has_header: bool = True
+    escape: str | None = None
+    skip_spaces: bool = False
+    preamble_lines: int = 0
+    header_rows: int = 1
+    typed: bool = True
     time_column: str | None = None
     types: Mapping[str, str] | None = None
     confidence: float = 1.0

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from metricfoundry_dagster.domain.errors import Place, UserError
 from metricfoundry_dagster.domain.recipes import Compression, Format
+from metricfoundry_dagster.pipeline.find_encoding import find_encoding
 
 #: How much of a file's beginning the callers should pass; more does no harm, less makes the answer less sure.
 HEAD_BYTES = 256 * 1024
@@ -117,10 +118,10 @@ def _recognise_plain(head: bytes, tail: bytes, filename: str, size_bytes: int | 
         require_parquet_ends(head, tail, filename, len(head) if size_bytes is None else size_bytes)
         return "parquet"
     _refuse_other_formats(head, filename)
-    _refuse_wide_text(head, filename)
-    if _is_binary(head):
+    text = _text_of(head, complete=size_bytes is not None and size_bytes <= len(head))
+    if _is_binary(text):
         raise _refusal("the file holds control bytes that no text has", filename)
-    text = head.removeprefix(UTF8_BOM).strip(_BLANK_BYTES)
+    text = text.strip(_BLANK_BYTES)
     if not text and size_bytes is not None and size_bytes <= len(head):
         raise UserError("file.empty", "the file holds only blanks", place=Place(file=filename))
     if text[:16].lower().startswith(_MARKUP):
@@ -139,16 +140,12 @@ def _refuse_other_formats(head: bytes, filename: str) -> None:
             raise _refusal(f"the file is {what}", filename)
 
 
-def _refuse_wide_text(head: bytes, filename: str) -> None:
-    """UTF-16 and UTF-32 are no UTF-8; without a mark they show as a NUL beside nearly every byte."""
-    marked = head.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff"))
-    sample = head[:4096]
-    halves = (sample[::2], sample[1::2])
-    striped = len(sample) >= 8 and any(
-        half.count(0) > 0.7 * len(half) and not _is_binary(other) for half, other in (halves, halves[::-1])
-    )
-    if marked or striped:
-        raise UserError("csv.undecodable", "the text is UTF-16 or UTF-32, not UTF-8", place=Place(file=filename))
+def _text_of(head: bytes, *, complete: bool) -> bytes:
+    """Text in an encoding of more than a byte a character as UTF-8; the bytes themselves of all others, which agree on ASCII."""
+    encoding = find_encoding(head, complete=complete).name
+    if encoding.startswith(("utf-16", "utf-32")):
+        return head.decode(encoding, "replace").removeprefix("\ufeff").encode()
+    return head.removeprefix(UTF8_BOM)
 
 
 def _refusal(message: str, filename: str) -> UserError:

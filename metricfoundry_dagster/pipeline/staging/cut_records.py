@@ -19,8 +19,9 @@ from operator import attrgetter
 
 import numpy as np
 
-from metricfoundry_dagster.pipeline.staging.find_marks import Marks, Positions
+from metricfoundry_dagster.pipeline.staging.find_marks import MarkRule, Marks, Positions
 from metricfoundry_dagster.pipeline.staging.rejects import Reject
+from metricfoundry_dagster.pipeline.staging.split_fields import FieldRule
 from metricfoundry_dagster.pipeline.staging.walk_record import Fault, walk_record
 
 _CR = 13
@@ -113,14 +114,20 @@ class Block:
         return self.piece(0, count, self.rejects)
 
 
+def mark_rule(rule: FieldRule) -> MarkRule:
+    """The marks of a dialect as bytes."""
+    quote, escape = (ord(mark) if mark else None for mark in (rule.quote, rule.escape))
+    return MarkRule(ord(rule.delimiter), quote, escape, rule.skip_spaces)
+
+
 class RecordCutter:
     """Takes chunks of bytes one after another and gives a block for each; what is left over waits for the next."""
 
-    def __init__(self, *, delimiter: str | None, quote: str | None, max_record_bytes: int) -> None:
-        self._delimiter = ord(delimiter) if delimiter else None
-        self._quote = ord(quote) if quote else None
+    def __init__(self, rule: FieldRule | None, *, max_record_bytes: int, first_line: int = 1) -> None:
+        """Without a rule every line is a record. `first_line` is the physical line at which the chunks begin."""
+        self._rule = _NO_MARKS if rule is None else mark_rule(rule)
         self._max_bytes = max_record_bytes
-        self._pending, self._line, self._dropping = b"", 1, False
+        self._pending, self._line, self._dropping = b"", first_line, False
 
     def blocks(self, chunks: Iterable[tuple[bytes, bool]]) -> Iterator[Block]:
         """The whole records of each chunk, in one block or, when they are very many, in several.
@@ -134,7 +141,7 @@ class RecordCutter:
         data = self._pending + chunk if self._pending else chunk
         if final and data and data[-1:] not in b"\r\n":
             data += b"\n"
-        marks = Marks(data, delimiter=self._delimiter, quote=self._quote, final=final)
+        marks = Marks(data, self._rule, final=final)
         if not self._dropping:
             marks.leave_out_inner_quotes()
         cut = _Cut(marks, self._max_bytes, self._line, self._resume(marks))
@@ -276,6 +283,7 @@ def _pieces(block: Block) -> Iterator[Block]:
 
 
 _NOTHING: Positions = np.empty(0, np.int64)
+_NO_MARKS = MarkRule(None, None)
 _REASONS = {
     "csv.record_too_long": "the record does not end within {max_bytes} bytes",
     "csv.malformed_quote": "text follows a closing quote",

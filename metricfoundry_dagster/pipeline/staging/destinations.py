@@ -23,7 +23,13 @@ class Destinations:
 
     base: Destination
     scratch: Path
+    #: An encoding that showed only while the file was read; None when none did.
+    encoding_found: str | None = None
     _taken: set[str] = field(default_factory=lambda: set(_RESERVED))
+
+    def note_encoding(self, name: str) -> None:
+        """Keep in mind what the recipe could not know."""
+        self.encoding_found = name
 
     def only(self) -> Destination:
         """For the one table of a file, or the first of several that have no names of their own."""
@@ -36,7 +42,7 @@ class Destinations:
     def below(self, name: str, source: str, scratch: Path) -> "Destinations":
         """For the tables of a member of an archive: no name is given twice in the whole file."""
         base = replace(self.base, table=_slug(name), source=source)
-        return Destinations(base, scratch, self._taken)
+        return Destinations(base, scratch, _taken=self._taken)
 
     def _unique(self, wish: str, source: str | None = None) -> Destination:
         name, number = wish, 2

@@ -1,17 +1,27 @@
 """Finds out how a file must be read, by its content, and takes in what a person wants otherwise."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from metricfoundry_dagster.domain.errors import Place, UserError
 from metricfoundry_dagster.domain.recipes import Recipe
-from metricfoundry_dagster.pipeline.recognise_format import HEAD_BYTES, TAIL_BYTES, UTF8_BOM, recognise_format, unpack_head
+from metricfoundry_dagster.pipeline.find_encoding import Encoding, find_encoding
+from metricfoundry_dagster.pipeline.recognise_format import HEAD_BYTES, TAIL_BYTES, recognise_format, unpack_head
+from metricfoundry_dagster.pipeline.staging.decode_text import OPEN, is_text_encoding, utf8_head
 from metricfoundry_dagster.pipeline.staging.sniff_dialect import sniff_dialect
 
-#: What can be read now; others will be transcoded to UTF-8 where the bytes are unpacked.
-_ENCODINGS = {"utf-8": "utf-8", "utf8": "utf-8", "ascii": "utf-8", "us-ascii": "utf-8", "utf-8-sig": "utf-8-sig"}
-_CHOICES = {"format": ("csv", "jsonl", "parquet"), "compression": ("none", "gzip"), "has_header": (True, False)}
+#: Other names for what is UTF-8 anyway.
+_UTF8 = {"utf-8": "utf-8", "utf8": "utf-8", "ascii": "utf-8", "us-ascii": "utf-8", "utf-8-sig": "utf-8-sig"}
+_CHOICES = {
+    "format": ("csv", "jsonl", "parquet"),
+    "compression": ("none", "gzip"),
+    "has_header": (True, False),
+    "skip_spaces": (True, False),
+    "typed": (True, False),
+}
+_LEAST = {"header_rows": 1, "preamble_lines": 0}
 
 
 def detect_recipe(path: Path, filename: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -29,24 +39,32 @@ def detect_recipe(path: Path, filename: str, overrides: Mapping[str, Any] | None
     recipe = Recipe(format_, compression).overridden(given)
     if recipe.format == "parquet":
         return recipe
-    marked = inside.startswith(UTF8_BOM)
-    encoding = {"encoding": "utf-8-sig" if marked else "utf-8"} | {k: v for k, v in given.items() if k == "encoding"}
-    recipe = recipe.overridden(encoding)
+    encoding = _encoding(inside, given, complete=complete)
+    recipe = replace(recipe, encoding=encoding.name, confidence=encoding.confidence, runner_up=encoding.runner_up)
     if recipe.format == "jsonl":
-        return recipe
-    dialect = sniff_dialect(inside.removeprefix(UTF8_BOM), given, complete=complete, filename=filename)
-    return Recipe(
-        "csv",
-        recipe.compression,
-        recipe.encoding,
-        dialect.delimiter,
-        dialect.quote,
-        dialect.has_header,
-        recipe.time_column,
-        recipe.types,
-        dialect.confidence,
-        dialect.runner_up,
+        return recipe if recipe.runner_up else replace(recipe, confidence=1.0)
+    text = utf8_head(inside, encoding.name, complete=complete)
+    dialect = sniff_dialect(text, given, complete=complete, filename=filename)
+    if not encoding.runner_up or dialect.confidence < encoding.confidence:
+        recipe = replace(recipe, confidence=dialect.confidence, runner_up=dialect.runner_up)
+    rule = dialect.rule
+    return replace(
+        recipe,
+        delimiter=rule.delimiter,
+        quote=rule.quote,
+        escape=rule.escape,
+        skip_spaces=rule.skip_spaces,
+        has_header=dialect.has_header,
+        header_rows=dialect.header_rows,
+        preamble_lines=dialect.preamble_lines,
     )
+
+
+def _encoding(inside: bytes, given: Mapping[str, Any], *, complete: bool) -> Encoding:
+    if "encoding" in given:
+        return Encoding(given["encoding"], 1.0)
+    found = find_encoding(inside, complete=complete)
+    return replace(found, name=OPEN) if found.is_open else found
 
 
 def _ends(path: Path) -> tuple[bytes, bytes, int]:
@@ -63,19 +81,26 @@ def _checked(overrides: Mapping[str, Any], filename: str) -> dict[str, Any]:
         if name in given and given[name] not in choices:
             raise UserError("request.invalid", f"{name} cannot be {given[name]!r}; it is one of {', '.join(map(str, choices))}")
     if "encoding" in given:
-        known = _ENCODINGS.get(str(given["encoding"]).lower())
-        if known is None:
-            raise UserError("csv.undecodable", f"text in {given['encoding']!r} cannot be read yet", place=Place(file=filename))
-        given["encoding"] = known
-    for name in ("delimiter", "quote"):
-        char = given.get(name, ",")
-        if not (name == "quote" and char is None) and not _is_mark(char):
-            raise UserError("request.invalid", f"{name} must be one ASCII character, not {char!r}")
-    if "delimiter" in given and given["delimiter"] == given.get("quote", '"'):
-        raise UserError("request.invalid", "delimiter and quote must differ")
+        name = str(given["encoding"]).lower()
+        if name not in _UTF8 and not is_text_encoding(name):
+            raise UserError("request.invalid", f"there is no encoding {given['encoding']!r}", place=Place(file=filename))
+        given["encoding"] = _UTF8.get(name, name)
+    _check_marks(given)
+    for name, least in _LEAST.items():
+        if name in given and not (isinstance(given[name], int) and given[name] >= least):
+            raise UserError("request.invalid", f"{name} must be a whole number from {least} on, not {given[name]!r}")
     if not isinstance(given.get("types") or {}, Mapping):
         raise UserError("request.invalid", "types must map column names to types")
     return given
+
+
+def _check_marks(given: Mapping[str, Any]) -> None:
+    for name in ("delimiter", "quote", "escape"):
+        char = given.get(name, ",")
+        if not (name != "delimiter" and char is None) and not _is_mark(char):
+            raise UserError("request.invalid", f"{name} must be one ASCII character, not {char!r}")
+    if "delimiter" in given and given["delimiter"] == given.get("quote", '"'):
+        raise UserError("request.invalid", "delimiter and quote must differ")
 
 
 def _is_mark(char: object) -> bool:

@@ -8,6 +8,7 @@ first place from which it does not hold; `walk_record.py` goes on from there.
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -15,15 +16,28 @@ import numpy.typing as npt
 
 Positions = npt.NDArray[np.int64]
 
-_LF, _CR = 10, 13
+_LF, _CR, _SPACE = 10, 13, 32
 _PIECE_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRule:
+    """Which bytes are marks.
+
+    A quote behind an odd number of `escape` is text; with `skip_spaces` blanks may stand before one that opens a field.
+    """
+
+    delimiter: int | None
+    quote: int | None
+    escape: int | None = None
+    skip_spaces: bool = False
 
 
 class Marks:
     """The marks of one buffer. `final` says that nothing follows it; then it ends with a line end."""
 
-    def __init__(self, data: bytes, *, delimiter: int | None, quote: int | None, final: bool) -> None:
-        self.data, self.delimiter, self.quote, self.final = data, delimiter, quote, final
+    def __init__(self, data: bytes, rule: MarkRule, *, final: bool) -> None:
+        self.data, self.rule, self.final = data, rule, final
         self.bytes = np.frombuffer(data, np.uint8)
         self.line_ends = self._find_line_ends()
         self.quotes = self.quotes_of(data)
@@ -54,7 +68,18 @@ class Marks:
 
     def quotes_of(self, text: bytes | memoryview) -> Positions:
         """Where the quotes lie in some text."""
-        return _positions(np.frombuffer(text, np.uint8), self.quote) if self.quote is not None else _NOTHING
+        if self.rule.quote is None:
+            return _NOTHING
+        data = np.frombuffer(text, np.uint8)
+        quotes = _positions(data, self.rule.quote)
+        return quotes if self.rule.escape is None else quotes[~_escaped(data, quotes, self.rule.escape)]
+
+    def opens_field(self, quote: int, record_start: int) -> bool:
+        """Whether a quote of the record that starts there is the first of its field."""
+        before = quote
+        while self.rule.skip_spaces and before > record_start and self.data[before - 1] == _SPACE:
+            before -= 1
+        return before == record_start or self.data[before - 1] == self.rule.delimiter
 
     def quotes_between(self, start: int, stop: int) -> tuple[Positions, bool]:
         """The quotes of whole records, counted from `start`, and whether all are in their places."""
@@ -69,7 +94,7 @@ class Marks:
         """
         if self._first_misplaced(0) is None:
             return
-        opens = self._separates[self.bytes[np.maximum(self.quotes - 1, 0)]] | (self.quotes == 0)
+        opens = self._at_field_start(self.quotes)
         lines = np.searchsorted(self.line_ends, self.quotes)
         inner = ~np.isin(lines, lines[opens])
         others = self.quotes[~inner]
@@ -109,7 +134,7 @@ class Marks:
     def _separates(self) -> npt.NDArray[np.bool_]:
         """For each byte whether it ends a field."""
         separates = np.zeros(256, np.bool_)
-        separates[[_LF, _CR] + ([self.delimiter] if self.delimiter is not None else [])] = True
+        separates[[_LF, _CR] + ([self.rule.delimiter] if self.rule.delimiter is not None else [])] = True
         return separates
 
     def _first_misplaced(self, first_quote: int) -> int | None:
@@ -132,12 +157,38 @@ class Marks:
         opening, closing = quotes[phase::2], quotes[1 - phase :: 2]
         doubled = _doubled(quotes)
         reopens = np.concatenate(([False], doubled[:-1]))[phase::2]
-        at_field_start = self._separates[self.bytes[np.maximum(opening - 1, 0)]] | (opening == 0)
-        bad[phase::2] = ~(at_field_start | reopens)
+        bad[phase::2] = ~(self._at_field_start(opening) | reopens)
         last = len(self.data) - 1
         at_field_end = self._separates[self.bytes[np.minimum(closing + 1, last)]] | (closing == last)
         bad[1 - phase :: 2] = ~(at_field_end | doubled[1 - phase :: 2])
         return np.flatnonzero(bad)
+
+    def _at_field_start(self, quotes: Positions) -> npt.NDArray[np.bool_]:
+        before = quotes - 1
+        on_space = self._on_space(before)
+        while on_space.any():
+            before = before - on_space
+            on_space = self._on_space(before)
+        at_start: npt.NDArray[np.bool_] = self._separates[self.bytes[np.maximum(before, 0)]] | (before < 0)
+        return at_start
+
+    def _on_space(self, positions: Positions) -> npt.NDArray[np.bool_]:
+        if not self.rule.skip_spaces:
+            return np.zeros(len(positions), np.bool_)
+        on_space: npt.NDArray[np.bool_] = (positions >= 0) & (self.bytes[np.maximum(positions, 0)] == _SPACE)
+        return on_space
+
+
+def _escaped(data: npt.NDArray[np.uint8], quotes: Positions, escape: int) -> npt.NDArray[np.bool_]:
+    """For each quote whether an odd number of escapes stands before it."""
+    odd = np.zeros(len(quotes), np.bool_)
+    before = quotes - 1
+    on_escape = (before >= 0) & (data[np.maximum(before, 0)] == escape)
+    while on_escape.any():
+        odd ^= on_escape
+        before = before - on_escape
+        on_escape &= (before >= 0) & (data[np.maximum(before, 0)] == escape)
+    return odd
 
 
 def _doubled(quotes: Positions) -> npt.NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from metricfoundry_dagster.pipeline.staging.cut_records import Block
 from metricfoundry_dagster.pipeline.staging.detect_recipe import detect_recipe
 from metricfoundry_dagster.pipeline.staging.read_jsonl_block import JsonlBlockReader
 from metricfoundry_dagster.pipeline.staging.stage_csv import CsvFile, csv_reader
-from metricfoundry_dagster.pipeline.staging.stage_file import table_name_of
+from metricfoundry_dagster.pipeline.staging.stage_file import settled, table_name_of
 from metricfoundry_dagster.pipeline.staging.stage_jsonl import JsonlFile
 from metricfoundry_dagster.pipeline.staging.stage_parquet import parquet_columns
 from metricfoundry_dagster.pipeline.staging.write_blocks import BlockReader
@@ -51,7 +51,7 @@ def inspect_file(source: Path, filename: str, overrides: Mapping[str, Any], limi
     else:
         columns, whole_file = _first_columns(source, filename, recipe, limits)
     time_column = recipe.time_column or suggest_time_column(columns)
-    return Inspection(recipe, (InspectedTable(table_name_of(filename), columns, whole_file, time_column),))
+    return Inspection(settled(recipe), (InspectedTable(table_name_of(filename), columns, whole_file, time_column),))
 
 
 def suggest_time_column(columns: tuple[Column, ...]) -> str | None:

@@ -18,6 +18,7 @@ from metricfoundry_dagster.pipeline.recognise_format import UTF8_BOM
 from metricfoundry_dagster.pipeline.staging.cut_records import Block
 from metricfoundry_dagster.pipeline.staging.odd_numbers import count_odd_fields, count_odd_texts
 from metricfoundry_dagster.pipeline.staging.rejects import Reject, Rows
+from metricfoundry_dagster.pipeline.staging.split_fields import FieldRule, split_values
 from metricfoundry_dagster.pipeline.staging.text_kinds import (
     EXACT_FLOAT_LIMIT,
     FALSE_TEXTS,
@@ -55,6 +56,7 @@ class CsvBlockReader:
     def __init__(self, recipe: Recipe, columns: list[TypedColumn]) -> None:
         self.columns = columns
         self._delimiter, self._quote = recipe.delimiter, recipe.quote
+        self._rule = FieldRule(recipe.delimiter, recipe.quote, recipe.escape, recipe.skip_spaces)
         self._looked_at: _Texts | None = None
 
     def look(self, block: Block) -> None:
@@ -81,7 +83,7 @@ class CsvBlockReader:
 
     def _quick_look(self, block: Block) -> Rows:
         text = block.text()
-        if not is_utf8(text):
+        if not self._rule.is_plain or not is_utf8(text):
             raise _MisfitError
         types = [pa.string() if column.by_hand else type_of(column.kind) for column in self.columns]
         table, bad = self._parse(text, types)
@@ -162,11 +164,26 @@ class CsvBlockReader:
 
     def _parse_texts(self, block: Block) -> tuple[pa.Table, list[tuple[int, int]]] | None:
         """All columns as texts, as `_parse` gives them; None when these are not the records that were counted."""
+        if not self._rule.is_plain:
+            return self._split(block)
         try:
             table, bad = self._parse(block.text(), [pa.string()] * len(self.columns))
         except pa.ArrowInvalid:
             return None
         return (table, bad) if table.num_rows + len(bad) == block.record_count else None
+
+    def _split(self, block: Block) -> tuple[pa.Table, list[tuple[int, int]]]:
+        """The same by our own rule, for dialects that the parser does not know."""
+        width = len(self.columns)
+        rows, bad = [], []
+        for number in range(block.record_count):
+            values = split_values(block.record(number).decode(), self._rule)
+            if len(values) == width:
+                rows.append(values)
+            else:
+                bad.append((number, len(values)))
+        arrays = [pa.array([row[number] for row in rows], pa.string()) for number in range(width)]
+        return pa.table(arrays, names=[column.name for column in self.columns]), bad
 
     def _parsable(self, block: Block) -> tuple[Block, list[Reject]]:
         """The block without the records that the parser does not take as one record each, and these as rejects."""

@@ -5,7 +5,7 @@ Each format has a module of its own, which gives one table or several.
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from metricfoundry_dagster.domain.errors import UserError
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import ProductFile, Root, TableProduct
 from metricfoundry_dagster.domain.recipes import Format, Recipe
+from metricfoundry_dagster.pipeline.staging.decode_text import OPEN
 from metricfoundry_dagster.pipeline.staging.destinations import Destinations, Written
 from metricfoundry_dagster.pipeline.staging.detect_recipe import detect_recipe
 from metricfoundry_dagster.pipeline.staging.stage_csv import BLOCK_BYTES, stage_csv
@@ -85,7 +86,12 @@ def stage_file(  # noqa: PLR0913 - what to read, where to write and how are each
     tables = tuple(table for table, _ in written)
     _require_a_table(tables)
     progress(1.0)
-    return StagedFile(recipe, tables, tuple(file for _, files in written for file in files))
+    return StagedFile(settled(recipe, to.encoding_found), tables, tuple(file for _, files in written for file in files))
+
+
+def settled(recipe: Recipe, encoding: str | None = None) -> Recipe:
+    """The recipe as it is shown: with the encoding that was found late, or else UTF-8 where all is ASCII."""
+    return replace(recipe, encoding=encoding or "utf-8") if recipe.encoding == OPEN else recipe
 
 
 def _require_a_table(tables: tuple[TableProduct, ...]) -> None:

@@ -10,6 +10,7 @@ from metricfoundry_dagster.domain.errors import Place, UserError
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.recipes import Recipe
 from metricfoundry_dagster.pipeline.staging.cut_records import Block, RecordCutter
+from metricfoundry_dagster.pipeline.staging.decode_text import as_utf8
 from metricfoundry_dagster.pipeline.staging.destinations import Destinations, Written
 from metricfoundry_dagster.pipeline.staging.read_jsonl_block import JsonlBlockReader, has_keys
 from metricfoundry_dagster.pipeline.staging.typed_columns import require_columns
@@ -53,10 +54,10 @@ class JsonlFile:
     def blocks(self, progress: Callable[[float], None]) -> Iterator[Iterator[Block]]:
         """A pass over the blocks."""
         with UnpackedBytes(self._path, self._recipe.compression, filename=self._filename, limits=self._limits) as source:
-            cutter = RecordCutter(delimiter=None, quote=None, max_record_bytes=self._limits.max_record_bytes)
+            cutter = RecordCutter(None, max_record_bytes=self._limits.max_record_bytes)
 
             def filled() -> Iterator[Block]:
-                for block in cutter.blocks(source.chunks(self._block_bytes)):
+                for block in cutter.blocks(as_utf8(source.chunks(self._block_bytes), self._recipe.encoding, lambda _name: None)):
                     yield _without_blanks(block)
                     progress(source.share)
 

@@ -30,7 +30,7 @@ def walk_record(marks: Marks, start: int) -> int | Fault | None:
         if number == len(quotes) or (end is not None and quotes[number] > end):
             return end
         quote = quotes[number]
-        if quote != start and data[quote - 1] != marks.delimiter:
+        if not marks.opens_field(quote, start):
             position = quote + 1  # in the middle of an unquoted field a quote is text
             continue
         closing = _closing_quote(marks, number)
@@ -39,7 +39,7 @@ def walk_record(marks: Marks, start: int) -> int | Fault | None:
         following = data[closing + 1]
         if following in _LINE_ENDS:
             return _first_at_or_after(marks.end_array, closing + 1)
-        if following != marks.delimiter:
+        if following != marks.rule.delimiter:
             return Fault(closing + 1)
         position = closing + 2
 
