@@ -71,8 +71,9 @@ def test_binary_named_as_text_says_so(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_wide_text_is_no_binary_but_undecodable(encoding: str) -> None:
-    assert refusal("name,value\nfirst,1\nsecond,2\n".encode(encoding)) == "csv.undecodable"
+def test_wide_text_is_no_binary(encoding: str) -> None:
+    content = "name,value\nfirst,1\nsecond,2\n".encode(encoding)
+    assert recognise_format(content, content[-8:], "t.csv", len(content)) == ("csv", "none")
 
 
 def test_a_web_page_is_no_table() -> None:

@@ -5,6 +5,7 @@ rejected as every other with bad bytes, and no other one is.
 """
 
 import codecs
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from metricfoundry_dagster.pipeline.find_encoding import find_encoding
@@ -13,6 +14,10 @@ Chunks = Iterable[tuple[bytes, bool]]
 _UTF8 = ("utf-8", "utf-8-sig")
 #: What stands for a byte that no codec reads, here of the end of a character that is cut off.
 _NOT_A_CHARACTER = "\udcff"
+#: Codecs of names and of program text.
+_NO_FILES = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"}
+_WINDOW_BYTES = 64 * 1024
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 #: The encoding of a text of which only ASCII was seen, so that what comes later decides.
@@ -31,12 +36,24 @@ def as_utf8(chunks: Chunks, encoding: str, found: Callable[[str], object]) -> It
         return
     for chunk, final in stream:
         if not chunk.isascii():
-            decided = find_encoding(chunk, complete=final).name
+            held = _window((chunk, final), stream)
+            first = next(_BEYOND_ASCII.finditer(held[0])).start()
+            decided = find_encoding(held[0][first : first + _WINDOW_BYTES], complete=held[1]).name
             found(decided)
-            rest = _chained((chunk, final), stream)
+            rest = _chained(held, stream)
             yield from rest if decided in _UTF8 else _decoded(rest, decided)
             return
         yield chunk, final
+
+
+def _window(first: tuple[bytes, bool], stream: Iterator[tuple[bytes, bool]]) -> tuple[bytes, bool]:
+    """So much of the text that what decides does not hang on the size of chunks."""
+    text, final = first
+    start = next(_BEYOND_ASCII.finditer(text)).start()
+    while not final and len(text) - start < _WINDOW_BYTES:
+        chunk, final = next(stream)
+        text += chunk
+    return text, final
 
 
 def without_lines(chunks: Iterator[tuple[bytes, bool]], count: int) -> Iterator[tuple[bytes, bool]]:
@@ -76,10 +93,9 @@ def utf8_head(head: bytes, encoding: str, *, complete: bool) -> bytes:
 def is_text_encoding(name: str) -> bool:
     """Whether Python knows a codec of this name that reads bytes as text, one piece after the other."""
     try:
-        info = codecs.lookup(name)
-        decoder = codecs.getincrementaldecoder(info.name)("strict")
-        return isinstance(decoder.decode(b"a,b\n", final=True), str)
-    except (LookupError, UnicodeError, TypeError, ValueError):
+        b"".decode(name)
+        return codecs.lookup(name).incrementaldecoder is not None and codecs.lookup(name).name not in _NO_FILES
+    except (LookupError, UnicodeError, ValueError):
         return False
 
 

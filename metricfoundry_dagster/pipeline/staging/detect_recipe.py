@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from metricfoundry_dagster.domain.errors import Place, UserError
-from metricfoundry_dagster.domain.recipes import Recipe
+from metricfoundry_dagster.domain.recipes import Format, Recipe
 from metricfoundry_dagster.pipeline.find_encoding import Encoding, find_encoding
 from metricfoundry_dagster.pipeline.recognise_format import HEAD_BYTES, TAIL_BYTES, recognise_format, unpack_head
 from metricfoundry_dagster.pipeline.staging.decode_text import OPEN, is_text_encoding, utf8_head
@@ -14,6 +14,8 @@ from metricfoundry_dagster.pipeline.staging.sniff_dialect import sniff_dialect
 
 #: Other names for what is UTF-8 anyway.
 _UTF8 = {"utf-8": "utf-8", "utf8": "utf-8", "ascii": "utf-8", "us-ascii": "utf-8", "utf-8-sig": "utf-8-sig"}
+#: Which byte comes first is told by the text itself.
+_EITHER_WAY = ("utf-16", "utf-32")
 _CHOICES = {
     "format": ("csv", "jsonl", "parquet"),
     "compression": ("none", "gzip"),
@@ -39,7 +41,7 @@ def detect_recipe(path: Path, filename: str, overrides: Mapping[str, Any] | None
     recipe = Recipe(format_, compression).overridden(given)
     if recipe.format == "parquet":
         return recipe
-    encoding = _encoding(inside, given, complete=complete)
+    encoding = _encoding(inside, given, recipe.format, complete=complete)
     recipe = replace(recipe, encoding=encoding.name, confidence=encoding.confidence, runner_up=encoding.runner_up)
     if recipe.format == "jsonl":
         return recipe if recipe.runner_up else replace(recipe, confidence=1.0)
@@ -60,10 +62,18 @@ def detect_recipe(path: Path, filename: str, overrides: Mapping[str, Any] | None
     )
 
 
-def _encoding(inside: bytes, given: Mapping[str, Any], *, complete: bool) -> Encoding:
+def _encoding(inside: bytes, given: Mapping[str, Any], format_: Format, *, complete: bool) -> Encoding:
+    if given.get("encoding") in _EITHER_WAY:
+        found = find_encoding(inside, complete=complete)
+        name = given["encoding"]
+        return Encoding(found.name if found.name.startswith(name) else f"{name}-le", 1.0)
     if "encoding" in given:
         return Encoding(given["encoding"], 1.0)
     found = find_encoding(inside, complete=complete)
+    if format_ == "jsonl" and not found.name.startswith("utf-"):
+        return Encoding("utf-8", found.confidence, found.name)  # https://www.rfc-editor.org/rfc/rfc8259#section-8.1
+    if format_ == "jsonl" and found.is_open:
+        return replace(found, is_open=False)
     return replace(found, name=OPEN) if found.is_open else found
 
 

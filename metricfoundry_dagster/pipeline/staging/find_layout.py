@@ -43,7 +43,7 @@ def find_layout(trial: Trial, preamble_lines: int | None = None) -> Layout:
     has_header, confidence = judge_header(records)
     if preamble_lines is None:
         preamble_lines = trial.lines[first] - 1 if first else 0
-    return Layout(preamble_lines, has_header, _count_header_rows(records) if has_header else 1, confidence)
+    return Layout(preamble_lines, has_header, _count_header_rows(records) if has_header and records else 1, confidence)
 
 
 def judge_header(records: Sequence[Sequence[str]]) -> tuple[bool, float]:
@@ -67,7 +67,7 @@ def _first_of_table(trial: Trial) -> int:
     """The number of the first record that belongs to the table."""
     records = trial.records
     usual = median(_filled(record) for record in records if len(record) == trial.width) if records else 0
-    for number, record in enumerate(records[: min(_MOST_PREAMBLE_RECORDS, len(records) // 2)]):
+    for number, record in enumerate(records[: min(_MOST_PREAMBLE_RECORDS, (len(records) + 1) // 2)]):
         empty = trial.width >= _NARROW and _filled(record) <= max(1, _NEARLY_EMPTY * usual) < usual
         if not empty and (len(record) == trial.width or not _narrower(record, trial)):
             return number
@@ -81,7 +81,7 @@ def _narrower(record: Sequence[str], trial: Trial) -> bool:
     """
     if len(record) == trial.width - 1 > 1:
         return _filled(record) < len(record)
-    return len(record) < trial.width
+    return len(record) < trial.width >= _NARROW
 
 
 def _first_behind(trial: Trial, preamble_lines: int) -> int:

@@ -35,6 +35,7 @@ _ODD, _RARE = 0.01, 0.1
 #: Nearly every field begins with a blank: then it belongs to the delimiter.
 _BLANK_SHARE = 0.95
 _USABLE_SHARE = 0.5
+_PAIR = 2
 _PROVED_SHARE = 0.9
 #: With nothing better, a dialect is believed whose records often agree, and often hold numbers and dates.
 _POOR_SHARE, _POOR_TYPED, _POOR_WIDTH = 0.4, 0.35, 3
@@ -64,7 +65,9 @@ class Trial:
     def share(self) -> float:
         """The share of records that have this number, among all and what was no record."""
         count = sum(len(record) == self.width for record in self.records)
-        return count / max(len(self.records) + self.rejected, 1)
+        share = count / max(len(self.records) + self.rejected, 1)
+        # Of two columns nothing is a title: what has one field is more likely all there is.
+        return share / 2 if self.width == _PAIR and len(self.records[0]) != _PAIR else share
 
     @cached_property
     def worth(self) -> tuple[float, int]:

@@ -14,6 +14,7 @@ from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.pipeline.staging.cut_records import RecordCutter
 from metricfoundry_dagster.pipeline.staging.odd_numbers import count_odd_fields, count_odd_texts
+from metricfoundry_dagster.pipeline.staging.split_fields import FieldRule
 from metricfoundry_dagster.pipeline.staging.stage_file import stage_file
 from metricfoundry_dagster.pipeline.staging.text_kinds import convert, kind_of, type_of
 from metricfoundry_dagster_tests.fakes.memory_store import MemoryStore
@@ -192,7 +193,7 @@ def test_types_and_values_are_those_of_our_own_rules_over_all_texts(rows: list[t
 def test_the_look_at_bytes_leaves_no_odd_field_out(rows: list[tuple[str, str]]) -> None:
     """Hits in the bytes are as many as odd texts, or more, so that none can hide behind another."""
     content = "".join(f"{a},{b}\n" for a, b in rows).encode()
-    (block,) = RecordCutter(delimiter=",", quote='"', max_record_bytes=1000).blocks([(content, True)])
+    (block,) = RecordCutter(FieldRule(",", '"'), max_record_bytes=1000).blocks([(content, True)])
     quotes, paired = block.text_quotes()
     found = count_odd_fields(block.text(), block.text_starts(), quotes, paired=paired, delimiter=",")
     fields = [field[1:-1].replace('""', '"') if field.startswith('"') else field for row in rows for field in row]

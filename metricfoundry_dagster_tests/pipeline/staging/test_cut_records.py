@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from metricfoundry_dagster.pipeline.staging.cut_records import RecordCutter
 from metricfoundry_dagster.pipeline.staging.rejects import Reject
+from metricfoundry_dagster.pipeline.staging.split_fields import FieldRule
 
 Records = list[tuple[int, bytes]]
 Faults = list[tuple[int, str, bytes]]
@@ -21,7 +22,7 @@ def cut(
     """Records and rejects with their physical lines."""
     size = chunk_bytes or max(len(data), 1)
     chunks = [data[start : start + size] for start in range(0, len(data), size)] or [b""]
-    cutter = RecordCutter(delimiter=",", quote=quote, max_record_bytes=max_record_bytes)
+    cutter = RecordCutter(FieldRule(",", quote), max_record_bytes=max_record_bytes)
     records: Records = []
     faults: Faults = []
     for block in cutter.blocks((chunk, number == len(chunks) - 1) for number, chunk in enumerate(chunks)):
@@ -92,7 +93,7 @@ def test_a_record_above_the_bound_is_rejected_by_its_first_line() -> None:
 
 
 def test_a_line_without_end_is_dropped_in_bounded_memory() -> None:
-    cutter = RecordCutter(delimiter=",", quote='"', max_record_bytes=100)
+    cutter = RecordCutter(FieldRule(",", '"'), max_record_bytes=100)
     rejects: list[Reject] = []
     for block in cutter.blocks([(b"x" * 1000, False)] * 1000):
         rejects += block.rejects
@@ -104,13 +105,13 @@ def test_a_line_without_end_is_dropped_in_bounded_memory() -> None:
 
 def test_very_many_records_come_in_several_blocks_with_the_rejects_between_them() -> None:
     line = b'1\n"a"b\n'
-    blocks = list(RecordCutter(delimiter=",", quote='"', max_record_bytes=100).blocks([(line * 450_000, True)]))
+    blocks = list(RecordCutter(FieldRule(",", '"'), max_record_bytes=100).blocks([(line * 450_000, True)]))
     assert max(block.record_count for block in blocks) <= 200_000
     assert max(len(block.rejects) for block in blocks) <= 210_000
     lines = np.concatenate([block.lines() for block in blocks])
     assert lines.tolist() == list(range(1, 900_001, 2))
     assert [reject.line for block in blocks for reject in block.rejects] == list(range(2, 900_001, 2))
-    plain = list(RecordCutter(delimiter=",", quote='"', max_record_bytes=100).blocks([(b"1\n" * 450_000, True)]))
+    plain = list(RecordCutter(FieldRule(",", '"'), max_record_bytes=100).blocks([(b"1\n" * 450_000, True)]))
     assert [block.record_count for block in plain] == [200_000, 200_000, 50_000]
     assert plain[2].line(0) == 400_001
 

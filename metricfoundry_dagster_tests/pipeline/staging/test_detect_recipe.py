@@ -101,7 +101,11 @@ def test_what_a_person_wants_comes_first_and_helps_with_the_rest(raw: Path) -> N
         ({"has_header": "maybe"}, "request.invalid"),
         ({"types": ["int64"]}, "request.invalid"),
         ({"sheet": 1}, "request.invalid"),
-        ({"encoding": "utf-16"}, "csv.undecodable"),
+        ({"encoding": "utf-17"}, "request.invalid"),
+        ({"encoding": "base64"}, "request.invalid"),
+        ({"escape": "ab"}, "request.invalid"),
+        ({"preamble_lines": -1}, "request.invalid"),
+        ({"header_rows": 0}, "request.invalid"),
     ],
 )
 def test_impossible_wishes_are_refused(raw: Path, overrides: dict[str, Any], code: str) -> None:
@@ -110,12 +114,34 @@ def test_impossible_wishes_are_refused(raw: Path, overrides: dict[str, Any], cod
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("content", ["é,b\nä,1\n".encode("latin-1"), b"a,b\n" + "ä,1\nö,2\n".encode("latin-1") * 9])
-def test_text_in_another_encoding_is_refused_when_most_of_it_is(raw: Path, content: bytes) -> None:
-    with pytest.raises(UserError) as caught:
-        detect(raw, content)
-    assert caught.value.code == "csv.undecodable"
-    assert caught.value.record.hint == "Save the file as UTF-8."
+@pytest.mark.parametrize(
+    ("encoding", "found"),
+    [("cp1252", "cp1252"), ("utf-8", "utf-8"), ("utf-16", "utf-16-le"), ("utf-16-be", "utf-16-be"), ("utf-32", "utf-32-le")],
+)
+def test_the_encoding_is_found_and_shown(raw: Path, encoding: str, found: str) -> None:
+    recipe = detect(raw, ("name,größe\n" + "Bär,1\n" * 9).encode(encoding))
+    assert (recipe.encoding, recipe.delimiter, recipe.has_header) == (found, ",", True)
+    assert (recipe.runner_up, recipe.confidence < 1) == ((("cp1250"), True) if encoding == "cp1252" else (None, False))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("Sales report\n\nid,city,amount\n1,Berlin,2\n2,Rome,3\n", {"preamble_lines": 2, "has_header": True}),
+        ("Report,,\n,,\nid,city,amount\n1,Berlin,2\n2,Rome,3\n", {"preamble_lines": 2, "has_header": True}),
+        ("id,city\nid,city\n1,Berlin\n2,Rome\n", {"header_rows": 2, "preamble_lines": 0}),
+        ("place,,sales,\nid,city,year,amount\n1,Berlin,2019,2\n2,Rome,2020,3\n", {"header_rows": 2, "preamble_lines": 0}),
+        ('id,text\n1,"a \\" b, c"\n2,"d"\n', {"escape": "\\", "quote": '"'}),
+        ('id, text\n1, "a, b"\n2, "c, d"\n', {"skip_spaces": True, "delimiter": ","}),
+        ("id, text\n1, a\n2, b\n", {"skip_spaces": True, "delimiter": ","}),
+        ("id,text\n1,'a, b'\n2,'c, d'\n3,'e, f'\n", {"quote": "'"}),
+        ("id^n\n1^2\n2^3\n", {"delimiter": "^"}),
+        ("28/01/2018,$1.50,x\n29/01/2018,$2.50,y\n30/01/2018,$7.00,z\n", {"has_header": False}),
+    ],
+)
+def test_the_layout_is_found(raw: Path, content: str, expected: dict[str, object]) -> None:
+    recipe = detect(raw, content).to_json()
+    assert {name: recipe[name] for name in expected} == expected
 
 
 def test_a_record_longer_than_the_sample_is_one_column(raw: Path) -> None:

@@ -16,6 +16,7 @@ from metricfoundry_dagster.domain.recipes import Recipe
 from metricfoundry_dagster.pipeline.staging.cut_records import Block, RecordCutter
 from metricfoundry_dagster.pipeline.staging.read_csv_block import CsvBlockReader
 from metricfoundry_dagster.pipeline.staging.rejects import Rows
+from metricfoundry_dagster.pipeline.staging.split_fields import FieldRule
 from metricfoundry_dagster.pipeline.staging.stage_file import stage_file
 from metricfoundry_dagster.pipeline.staging.text_kinds import Kind
 from metricfoundry_dagster.pipeline.staging.typed_columns import TypedColumn
@@ -100,7 +101,7 @@ def test_a_mark_inside_the_file_is_a_value(block_bytes: int) -> None:
 
 def test_a_record_that_the_parser_does_not_take_as_one_is_a_reject() -> None:
     """A block in which two lines are claimed to be one record."""
-    (block,) = RecordCutter(delimiter=",", quote='"', max_record_bytes=100).blocks([(b"1\n2\n3\n", True)])
+    (block,) = RecordCutter(FieldRule(",", '"'), max_record_bytes=100).blocks([(b"1\n2\n3\n", True)])
     claimed = Block(block._marks, block.starts[[0, 2]], block.stops[[1, 2]], first_line=1, rejects=())
     rows = CsvBlockReader(Recipe("csv"), [TypedColumn("a", "a", Kind.INT)]).read(claimed)
     assert rows.table.to_pylist() == [{"a": 3}]
@@ -116,7 +117,7 @@ class ForgetfulReader(CsvBlockReader):
 
 
 def test_a_reader_that_loses_a_row_stops_everything() -> None:
-    cutter = RecordCutter(delimiter=",", quote='"', max_record_bytes=100)
+    cutter = RecordCutter(FieldRule(",", '"'), max_record_bytes=100)
     reader = ForgetfulReader(Recipe("csv"), [TypedColumn("a", "a")])
     store = MemoryStore()
     to = Destination(store, Root.ARTIFACTS, "", "t", "t.csv", 100)
@@ -170,7 +171,7 @@ def test_a_header_may_hold_quotes_and_line_ends() -> None:
     [
         (b"\n\n", "file.empty"),
         (b'"open,b\n1,2\n', "file.unknown_format"),
-        (b"\xff,b\n1,2\n", "csv.undecodable"),
+        (b"\xff,\xc3\xa9\n1,2\n", "csv.undecodable"),
         (b"a," * 10 + b"\n1\n", "csv.too_many_columns"),
     ],
 )
