@@ -11,6 +11,7 @@ Source: Vitagliano et al., "Pollock: A Data Loading Benchmark", PVLDB 16(8), 202
 """
 
 import csv
+import importlib
 import json
 import sys
 import tempfile
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def _score(dirty: Path, clean: Path) -> list[float]:
-    from pollock.metrics import header_record_cell_measures_csv
+    measures = importlib.import_module("pollock.metrics").header_record_cell_measures_csv
 
     with tempfile.TemporaryDirectory() as scratch:
         loaded = Path(scratch) / "loaded.csv"
@@ -57,7 +58,7 @@ def _score(dirty: Path, clean: Path) -> list[float]:
                 sys.stderr.write(f"{dirty.name}: {error}\n")
                 return [0.0] * len(_MEASURES)
             loaded.touch()
-        return [1.0, *header_record_cell_measures_csv(clean, loaded)]
+        return [1.0, *measures(clean, loaded)]
 
 
 def _load(dirty: Path, loaded: Path) -> None:

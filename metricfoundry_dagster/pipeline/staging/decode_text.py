@@ -7,6 +7,7 @@ rejected as every other with bad bytes, and no other one is.
 import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 from metricfoundry_dagster.pipeline.find_encoding import find_encoding
 
@@ -93,10 +94,12 @@ def utf8_head(head: bytes, encoding: str, *, complete: bool) -> bytes:
 def is_text_encoding(name: str) -> bool:
     """Whether Python knows a codec of this name that reads bytes as text, one piece after the other."""
     try:
-        b"".decode(name)
-        return codecs.lookup(name).incrementaldecoder is not None and codecs.lookup(name).name not in _NO_FILES
-    except (LookupError, UnicodeError, ValueError):
+        with suppress(UnicodeError):
+            b"a".decode(name)
+        info = codecs.lookup(name)
+    except (LookupError, ValueError):
         return False
+    return info.incrementaldecoder is not None and info.name not in _NO_FILES
 
 
 def _decoded(chunks: Chunks, encoding: str) -> Iterator[tuple[bytes, bool]]:
