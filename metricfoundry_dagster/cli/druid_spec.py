@@ -5,7 +5,16 @@ from typing import Annotated
 import typer
 
 from metricfoundry_dagster.cli.output import print_json, say
-from metricfoundry_dagster.cli.recipe_options import Delimiter, Encoding, Format, NoHeader, Quote, Types, recipe_overrides
+from metricfoundry_dagster.cli.recipe_options import (
+    Choices,
+    Delimiter,
+    Encoding,
+    Format,
+    NoHeader,
+    Quote,
+    Types,
+    recipe_overrides,
+)
 from metricfoundry_dagster.domain.datasets import Mode
 
 
@@ -21,12 +30,15 @@ def druid_spec(
     encoding: Encoding = None,
     format_name: Format = None,
     types: Types = None,
+    choices: Choices = None,
 ) -> None:
     """Print the ingestion spec of a file; why it is so is told on standard error."""
     from metricfoundry_dagster.cli.druid_spec_alone import SpecWishes, druid_spec_alone
     from metricfoundry_dagster.settings import load_settings
 
-    overrides = recipe_overrides(delimiter, quote, no_header=no_header, encoding=encoding, format_name=format_name, types=types)
+    overrides = recipe_overrides(
+        delimiter, quote, no_header=no_header, encoding=encoding, format_name=format_name, types=types, choices=choices
+    )
     tasks = druid_spec_alone(path, SpecWishes(datasource, mode, time_column), load_settings(), overrides)
     for task in tasks:
         for reason in task.reasons:

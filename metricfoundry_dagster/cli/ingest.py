@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metricfoundry_dagster.cli.exit_codes import exit_code_of_record, worst
-from metricfoundry_dagster.cli.recipe_options import Delimiter, Encoding, Format, NoHeader, Quote, Types, recipe_overrides
+from metricfoundry_dagster.cli.recipe_options import (
+    Choices,
+    Delimiter,
+    Encoding,
+    Format,
+    NoHeader,
+    Quote,
+    Types,
+    recipe_overrides,
+)
 from metricfoundry_dagster.domain.datasets import Mode
 from metricfoundry_dagster.domain.errors import ErrorRecord
 
@@ -33,11 +42,14 @@ def ingest(
     encoding: Encoding = None,
     format_name: Format = None,
     types: Types = None,
+    choices: Choices = None,
 ) -> None:
     """Take files in, validate, profile and serve them."""
     from metricfoundry_dagster.actions.register import Wishes
 
-    recipe = recipe_overrides(delimiter, quote, no_header=no_header, encoding=encoding, format_name=format_name, types=types)
+    recipe = recipe_overrides(
+        delimiter, quote, no_header=no_header, encoding=encoding, format_name=format_name, types=types, choices=choices
+    )
     outcomes = _ingest_all(sources, Wishes(datasource, mode, contract, recipe or None), wait=wait)
     _show(outcomes, as_json=as_json)
     if code := worst(exit_code_of_record(outcome.error) for outcome in outcomes):

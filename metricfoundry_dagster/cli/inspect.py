@@ -6,7 +6,16 @@ import typer
 
 from metricfoundry_dagster.cli.each_path import Document, do_each_path
 from metricfoundry_dagster.cli.output import print_line, print_table
-from metricfoundry_dagster.cli.recipe_options import Delimiter, Encoding, Format, NoHeader, Quote, Types, recipe_overrides
+from metricfoundry_dagster.cli.recipe_options import (
+    Choices,
+    Delimiter,
+    Encoding,
+    Format,
+    NoHeader,
+    Quote,
+    Types,
+    recipe_overrides,
+)
 
 
 def inspect(
@@ -19,12 +28,15 @@ def inspect(
     encoding: Encoding = None,
     format_name: Format = None,
     types: Types = None,
+    choices: Choices = None,
 ) -> None:
     """Say what would be read, and how sure: format, dialect, tables, types, time column."""
     from metricfoundry_dagster.cli.inspect_alone import inspect_alone
     from metricfoundry_dagster.settings import load_settings
 
-    overrides = recipe_overrides(delimiter, quote, no_header=no_header, encoding=encoding, format_name=format_name, types=types)
+    overrides = recipe_overrides(
+        delimiter, quote, no_header=no_header, encoding=encoding, format_name=format_name, types=types, choices=choices
+    )
     settings = load_settings()
     do_each_path(paths, lambda _, path: inspect_alone(path, settings, overrides), as_json=as_json, show=_show)
 

@@ -7,7 +7,16 @@ import typer
 
 from metricfoundry_dagster.cli.each_path import Document, do_each_path
 from metricfoundry_dagster.cli.output import print_table, say
-from metricfoundry_dagster.cli.recipe_options import Delimiter, Encoding, Format, NoHeader, Quote, Types, recipe_overrides
+from metricfoundry_dagster.cli.recipe_options import (
+    Choices,
+    Delimiter,
+    Encoding,
+    Format,
+    NoHeader,
+    Quote,
+    Types,
+    recipe_overrides,
+)
 
 
 def profile(
@@ -21,6 +30,7 @@ def profile(
     encoding: Encoding = None,
     format_name: Format = None,
     types: Types = None,
+    choices: Choices = None,
 ) -> None:
     """Count and measure every column."""
     from metricfoundry_dagster.cli.profile_alone import profile_alone
@@ -28,7 +38,9 @@ def profile(
 
     if html and len(paths) > 1:
         raise typer.BadParameter("--html takes one path")
-    overrides = recipe_overrides(delimiter, quote, no_header=no_header, encoding=encoding, format_name=format_name, types=types)
+    overrides = recipe_overrides(
+        delimiter, quote, no_header=no_header, encoding=encoding, format_name=format_name, types=types, choices=choices
+    )
     settings = load_settings()
     do_each_path(paths, lambda _, path: profile_alone(path, settings, overrides, html=html), as_json=as_json, show=_show)
 

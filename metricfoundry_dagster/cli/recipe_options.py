@@ -10,6 +10,12 @@ NoHeader = Annotated[bool, typer.Option("--no-header", help="The first row is da
 Encoding = Annotated[str | None, typer.Option("--encoding", help="Encoding of the text, such as utf-8 or cp1252.")]
 Format = Annotated[str | None, typer.Option("--format", help="csv (also tab-separated), jsonl or parquet.")]
 Types = Annotated[list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="Type of a column, such as zip=string.")]
+Choices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe", metavar="NAME=VALUE", help="Any other choice of the recipe, such as preamble_lines=3 or typed=false."
+    ),
+]
 
 _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 _FORMATS: dict[str, dict[str, Any]] = {
@@ -28,6 +34,7 @@ def recipe_overrides(
     encoding: str | None,
     format_name: str | None,
     types: list[str] | None,
+    choices: list[str] | None = None,
 ) -> dict[str, Any]:
     """What was asked for, as fields of a recipe; empty when nothing was.
 
@@ -45,6 +52,9 @@ def recipe_overrides(
         overrides["encoding"] = _encoding(encoding)
     if types:
         overrides["types"] = dict(_type_of(each) for each in types)
+    for each in choices or ():
+        name, value = _choice_of(each)
+        overrides[name] = value
     return overrides
 
 
@@ -67,6 +77,15 @@ def _encoding(name: str) -> str:
         return codecs.lookup(name).name
     except LookupError:
         raise typer.BadParameter(f"--encoding {name!r} is not known") from None
+
+
+def _choice_of(text: str) -> tuple[str, object]:
+    """A name and a value: a number, true, false and null are what they are, everything else is text."""
+    name, separator, value = text.partition("=")
+    if not (separator and name):
+        raise typer.BadParameter(f"--recipe takes NAME=VALUE, not {text!r}")
+    words: dict[str, object] = {"true": True, "false": False, "null": None}
+    return name, words.get(value, int(value) if value.isdecimal() else value)
 
 
 def _type_of(text: str) -> tuple[str, str]:

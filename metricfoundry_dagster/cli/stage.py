@@ -6,7 +6,16 @@ import typer
 
 from metricfoundry_dagster.cli.each_path import Document, do_each_path
 from metricfoundry_dagster.cli.output import print_line
-from metricfoundry_dagster.cli.recipe_options import Delimiter, Encoding, Format, NoHeader, Quote, Types, recipe_overrides
+from metricfoundry_dagster.cli.recipe_options import (
+    Choices,
+    Delimiter,
+    Encoding,
+    Format,
+    NoHeader,
+    Quote,
+    Types,
+    recipe_overrides,
+)
 
 
 def stage(
@@ -20,12 +29,15 @@ def stage(
     encoding: Encoding = None,
     format_name: Format = None,
     types: Types = None,
+    choices: Choices = None,
 ) -> None:
     """Turn files into typed Parquet, and put unreadable rows aside with their reasons."""
     from metricfoundry_dagster.cli.stage_alone import stage_alone
     from metricfoundry_dagster.settings import load_settings
 
-    overrides = recipe_overrides(delimiter, quote, no_header=no_header, encoding=encoding, format_name=format_name, types=types)
+    overrides = recipe_overrides(
+        delimiter, quote, no_header=no_header, encoding=encoding, format_name=format_name, types=types, choices=choices
+    )
     settings = load_settings()
 
     def work(position: int, path: str) -> Document:

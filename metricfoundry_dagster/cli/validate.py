@@ -6,7 +6,16 @@ import typer
 
 from metricfoundry_dagster.cli.exit_codes import USER
 from metricfoundry_dagster.cli.output import print_json, print_line
-from metricfoundry_dagster.cli.recipe_options import Delimiter, Encoding, Format, NoHeader, Quote, Types, recipe_overrides
+from metricfoundry_dagster.cli.recipe_options import (
+    Choices,
+    Delimiter,
+    Encoding,
+    Format,
+    NoHeader,
+    Quote,
+    Types,
+    recipe_overrides,
+)
 
 
 def validate(
@@ -21,12 +30,15 @@ def validate(
     encoding: Encoding = None,
     format_name: Format = None,
     types: Types = None,
+    choices: Choices = None,
 ) -> None:
     """Judge every row by a contract; exit code 3 when it does not hold."""
     from metricfoundry_dagster.cli.validate_alone import validate_alone
     from metricfoundry_dagster.settings import load_settings
 
-    overrides = recipe_overrides(delimiter, quote, no_header=no_header, encoding=encoding, format_name=format_name, types=types)
+    overrides = recipe_overrides(
+        delimiter, quote, no_header=no_header, encoding=encoding, format_name=format_name, types=types, choices=choices
+    )
     document = validate_alone(path, contract, out, load_settings(), overrides)
     if as_json:
         print_json(document)

@@ -40,6 +40,8 @@ def test_without_options_nothing_is_overridden() -> None:
         ("format_name", "CSV", {"format": "csv"}),
         ("format_name", "tsv", {"format": "csv", "delimiter": "\t"}),
         ("types", ["zip=string", "at=timestamp[us, tz=UTC]"], {"types": {"zip": "string", "at": "timestamp[us, tz=UTC]"}}),
+        ("choices", ["preamble_lines=3", "typed=false"], {"preamble_lines": 3, "typed": False}),
+        ("choices", ["escape=\\", "quote=null"], {"escape": "\\", "quote": None}),
     ],
 )
 def test_each_option_is_a_field_of_the_recipe(option: str, value: object, expected: dict[str, Any]) -> None:
@@ -54,6 +56,8 @@ def test_a_delimiter_wins_over_that_of_the_format() -> None:
 @pytest.mark.parametrize(
     ("option", "value"),
     [
+        ("choices", ["typed"]),
+        ("choices", ["=1"]),
         ("delimiter", ""),
         ("delimiter", "::"),
         ("delimiter", "\n"),

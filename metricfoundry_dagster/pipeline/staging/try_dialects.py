@@ -48,9 +48,13 @@ TYPED_FIELD = re.compile(
 
 @dataclass(frozen=True)
 class Trial:
-    """One dialect on the sample: its records in order with their physical lines, and how many were no records at all."""
+    """One dialect on the sample: its records in order with their physical lines, and how many were no records at all.
+
+    `quotes_seen` says that there are fields which its quotes open and close.
+    """
 
     rule: FieldRule
+    quotes_seen: bool
     records: Sequence[Sequence[str]]
     lines: Sequence[int]
     rejected: int
@@ -107,7 +111,8 @@ def choose(trials: Sequence[Trial]) -> Trial | None:
     for quote in (*QUOTES, None):
         of_quote = [trial for trial in usable if trial.rule.quote == quote]
         others = [trial for trial in usable if trial.rule.quote != quote]
-        if of_quote and _unless_better(of_quote, others, _RARER_QUOTES) is of_quote:
+        by = _RARER_QUOTES if any(trial.quotes_seen for trial in of_quote) else _ODD
+        if of_quote and _unless_better(of_quote, others, by) is of_quote:
             usable = of_quote
             break
     if not usable:
@@ -129,7 +134,7 @@ def try_rule(sample: bytes, rule: FieldRule, *, whole: bool, filename: str) -> T
     records = [split_fields(text, rule) for text in _decoded(raws, filename)]
     last_line = lines[-1] if block.record_count > count else None
     rejected = sum(1 for reject in block.rejects if last_line is None or reject.line <= last_line)
-    return Trial(rule, records, lines, rejected)
+    return Trial(rule, _opens_and_closes(rule.quote, rule.delimiter, sample), records, lines, rejected)
 
 
 def _delimiters(sample: bytes, given: Mapping[str, Any]) -> list[str]:
@@ -162,8 +167,10 @@ def _rules(sample: bytes, given: Mapping[str, Any], delimiter: str, quote: str |
             yield FieldRule(delimiter, quote, escape, skip_spaces)
 
 
-def _opens_and_closes(quote: str, delimiter: str, sample: bytes) -> bool:
+def _opens_and_closes(quote: str | None, delimiter: str, sample: bytes) -> bool:
     """Whether there are fields that begin and fields that end with this mark."""
+    if quote is None:
+        return False
     mark, edge = re.escape(quote.encode()), b"(?:" + re.escape(delimiter.encode()) + b"|[\r\n]|^|$)"
     return bool(re.search(edge + b" ?" + mark, sample) and re.search(mark + edge, sample))
 
