@@ -45,8 +45,8 @@ def _show(document: Document) -> None:
     recipe = document["recipe"]
     for name, value in recipe.items():
         if value is not None and name not in {"confidence", "runner_up"}:
-            print_line(f"{name + ':':<13}{value!r}")
-    print_line(f"{'confidence:':<13}{recipe['confidence']:.0%}" + (f", or {recipe['runner_up']}" if recipe["runner_up"] else ""))
+            print_line(f"{name + ':':<16}{value!r}")
+    print_line(f"{'confidence:':<16}{recipe['confidence']:.0%}" + (f", or {recipe['runner_up']}" if recipe["runner_up"] else ""))
     for table in document["tables"]:
         columns = [(c["name"], c["source_name"], c["type"], "yes" if c["nullable"] else "no") for c in table["columns"]]
         basis = "types of the whole file" if table["whole_file"] else "types of the first rows"
