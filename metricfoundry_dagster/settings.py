@@ -104,6 +104,12 @@ class Settings(BaseSettings):
     """Longest record of a text file, in bytes; a longer one is rejected."""
     max_columns: Count = _LIMITS.max_columns
     """Most columns that a table may have."""
+    max_tables: Count = _LIMITS.max_tables
+    """Most tables that one file may hold."""
+    max_cell_bytes: Count = _LIMITS.max_cell_bytes
+    """Longest value of an SQLite file, in bytes; a row with a longer one is rejected."""
+    max_view_seconds: Seconds = _LIMITS.max_view_seconds
+    """Seconds within which a view of an SQLite file, or a virtual table, must have been read."""
     max_raw_chars: Count = _LIMITS.max_raw_chars
     """Characters of raw text that are kept with a rejected row; what is longer is cut."""
     max_reject_share: Share = _LIMITS.max_reject_share

@@ -98,6 +98,18 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "parquet.unsupported": ErrorCode(
         "user", "the Parquet file uses a feature that we cannot read", "Write it with another tool or codec."
     ),
+    "sqlite.corrupt": ErrorCode(
+        "user", "the SQLite file, or a table of it, is damaged", "Mend it with `sqlite3 FILE .recover`, or send it again."
+    ),
+    "sqlite.unreadable": ErrorCode(
+        "user", "a table or view of the SQLite file cannot be read", "Look at the message; write it out as a plain table."
+    ),
+    "sqlite.too_many_tables": ErrorCode(
+        "user", "the SQLite file has more tables than allowed", "Split it, or raise METRICFOUNDRY_MAX_TABLES."
+    ),
+    "sqlite.time_limit": ErrorCode(
+        "user", "a table or view of the SQLite file takes too long to read", "Write the view out as a table, or raise the limit."
+    ),
     "staging.too_few_rows": ErrorCode(
         "user", "fewer rows than the minimum were staged", "Check that the file has rows below its header."
     ),
@@ -196,6 +208,12 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "jsonl.invalid_json": ErrorCode("row", "the line is not valid JSON", "Mend the line."),
     "jsonl.not_an_object": ErrorCode("row", "the line is JSON, but not an object", "Write one JSON object per line."),
+    "sqlite.type_mismatch": ErrorCode(
+        "row", "the value is of another storage class than nearly all of its column", "Mend the value."
+    ),
+    "sqlite.cell_too_long": ErrorCode(
+        "row", "a value is longer than the limit", "Shorten it, or raise METRICFOUNDRY_MAX_CELL_BYTES."
+    ),
     # Rows put aside while validating
     "contract.wrong_type": ErrorCode(
         "row", "the value does not fit the type of the column", "Mend the value, or widen the type."

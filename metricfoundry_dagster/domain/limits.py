@@ -11,6 +11,12 @@ class Limits:
     max_unpacked_bytes: int = 200 * 1024**3
     max_record_bytes: int = 4 * 1024**2
     max_columns: int = 5_000
+    #: Tables that one file may hold.
+    max_tables: int = 1_000
+    #: One value of an SQLite file.
+    max_cell_bytes: int = 16 * 1024**2
+    #: Time in which a view of an SQLite file, or what else it computes, must have been read.
+    max_view_seconds: float = 60.0
     #: Raw text kept with a rejected row; what is longer is cut and ends in an ellipsis.
     max_raw_chars: int = 10_000
     #: The share of rows that may be rejected when no contract says otherwise.

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from metricfoundry_dagster.domain.errors import UserError
 
-Format = Literal["csv", "jsonl", "parquet"]
+Format = Literal["csv", "jsonl", "parquet", "sqlite"]
 Compression = Literal["none", "gzip"]
 
 
@@ -19,6 +19,7 @@ class Recipe:
     lines before the table, `header_rows` the records that name its columns together. `confidence` lies in 0..1 and speaks
     of the weakest choice; `runner_up` says in words what else it could have been, or None. `types` maps safe column names
     to PyArrow types that are to be used instead of the inferred ones; without `typed` all others are text.
+    `views` asks for the views of an SQLite file beside its tables.
     """
 
     format: Format
@@ -36,6 +37,7 @@ class Recipe:
     types: Mapping[str, str] | None = None
     confidence: float = 1.0
     runner_up: str | None = None
+    views: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

@@ -20,6 +20,7 @@ TAIL_BYTES = 8
 
 GZIP_MAGIC = b"\x1f\x8b"
 PARQUET_MAGIC = b"PAR1"
+SQLITE_MAGIC = b"SQLite format 3\x00"
 UTF8_BOM = b"\xef\xbb\xbf"
 
 _ENCRYPTED_PARQUET = b"PARE"
@@ -35,7 +36,6 @@ _OTHER_FORMATS: Mapping[bytes, str] = {
     b"PK\x03\x04": "a ZIP archive or an Excel workbook",
     b"PK\x05\x06": "an empty ZIP archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"SQLite format 3\x00": "an SQLite database",
     b"BZh": "a bzip2 archive",
     b"\xfd7zXZ\x00": "an xz archive",
     b"\x28\xb5\x2f\xfd": "a Zstandard archive",
@@ -117,6 +117,8 @@ def _recognise_plain(head: bytes, tail: bytes, filename: str, size_bytes: int | 
     if head.startswith((PARQUET_MAGIC, _ENCRYPTED_PARQUET)):
         require_parquet_ends(head, tail, filename, len(head) if size_bytes is None else size_bytes)
         return "parquet"
+    if head.startswith(SQLITE_MAGIC):
+        return "sqlite"  # an encrypted one does not begin so, and is refused as binary
     _refuse_other_formats(head, filename)
     text = _text_of(head, complete=size_bytes is not None and size_bytes <= len(head))
     if _is_binary(text):

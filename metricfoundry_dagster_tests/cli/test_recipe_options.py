@@ -37,6 +37,7 @@ def test_without_options_nothing_is_overridden() -> None:
         ("no_header", True, {"has_header": False}),
         ("encoding", "UTF8", {"encoding": "utf-8"}),
         ("encoding", "windows-1252", {"encoding": "cp1252"}),
+        ("format_name", "sqlite", {"format": "sqlite"}),
         ("format_name", "CSV", {"format": "csv"}),
         ("format_name", "tsv", {"format": "csv", "delimiter": "\t"}),
         ("types", ["zip=string", "at=timestamp[us, tz=UTC]"], {"types": {"zip": "string", "at": "timestamp[us, tz=UTC]"}}),

@@ -55,6 +55,13 @@ def test_parquet_is_told_by_its_magic() -> None:
     assert recognise(gzip.compress(parquet())) == ("parquet", "gzip")
 
 
+def test_sqlite_is_told_by_its_magic_and_an_encrypted_file_has_none() -> None:
+    content = b"SQLite format 3\x00" + bytes(200)
+    assert recognise(content, "data.csv") == ("sqlite", "none")
+    assert recognise(gzip.compress(content)) == ("sqlite", "gzip")
+    assert refusal(random.Random(1).randbytes(4096), "data.db") == "file.unknown_format"
+
+
 @pytest.mark.parametrize("content", [b"", b" \n\r\n\t", b"\xef\xbb\xbf\n", gzip.compress(b""), gzip.compress(b"\n\n")])
 def test_nothing_but_blanks_is_empty(content: bytes) -> None:
     assert refusal(content) == "file.empty"

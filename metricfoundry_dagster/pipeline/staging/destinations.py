@@ -4,6 +4,7 @@ A format that holds one table calls it what the file is called. One that holds s
 (sheet, table, member, JSON path); what is served is then `<datasource>__<table>`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -45,16 +46,27 @@ class Destinations:
         return Destinations(base, scratch, _taken=self._taken)
 
     def _unique(self, wish: str, source: str | None = None) -> Destination:
-        name, number = wish, 2
-        while name in self._taken:
-            name, number = f"{wish[:90]}_{number}", number + 1
-        self._taken.add(name)
+        name = _free_name(wish, self._taken)
         return replace(self.base, table=name, source=source or self.base.source)
+
+
+def table_names(names: Iterable[str]) -> list[str]:
+    """What several tables are called if a destination is asked for each by the name that it has in the file."""
+    taken = set(_RESERVED)
+    return [_free_name(_slug(name), taken) for name in names]
 
 
 def failed_table(name: str, error: MetricFoundryError) -> Written:
     """A table that could not be staged, beside others that could."""
     return TableProduct(name, (), 0, 0, 0, error.record), ()
+
+
+def _free_name(wish: str, taken: set[str]) -> str:
+    name, number = wish, 2
+    while name in taken:
+        name, number = f"{wish[:90]}_{number}", number + 1
+    taken.add(name)
+    return name
 
 
 def _slug(name: str) -> str:

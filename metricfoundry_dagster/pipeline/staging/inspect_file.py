@@ -1,5 +1,6 @@
 """Looks at a file as staging would, without writing anything: the recipe, the tables, and the types of the first rows."""
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from metricfoundry_dagster.pipeline.staging.stage_csv import CsvFile, csv_reader
 from metricfoundry_dagster.pipeline.staging.stage_file import settled, table_name_of
 from metricfoundry_dagster.pipeline.staging.stage_jsonl import JsonlFile
 from metricfoundry_dagster.pipeline.staging.stage_parquet import parquet_columns
+from metricfoundry_dagster.pipeline.staging.stage_sqlite import sqlite_columns
 from metricfoundry_dagster.pipeline.staging.write_blocks import BlockReader
 
 _LOOKED_AT_BYTES = 1024**2
@@ -46,6 +48,8 @@ class Inspection:
 def inspect_file(source: Path, filename: str, overrides: Mapping[str, Any], limits: Limits) -> Inspection:
     """Look at the beginning of a file, which came under the name `filename`. Raises as `stage_file` does."""
     recipe = detect_recipe(source, filename, overrides)
+    if recipe.format == "sqlite":
+        return Inspection(recipe, _sqlite_tables(source, filename, recipe, limits))
     if recipe.format == "parquet":
         columns, whole_file = parquet_columns(source, recipe, filename, limits), True
     else:
@@ -69,6 +73,15 @@ def _first_columns(path: Path, filename: str, recipe: Recipe, limits: Limits) ->
             reader.look(first)
         whole_file = next(blocks, None) is None
     return tuple(column.product() for column in reader.columns), whole_file
+
+
+def _sqlite_tables(path: Path, filename: str, recipe: Recipe, limits: Limits) -> tuple[InspectedTable, ...]:
+    with tempfile.TemporaryDirectory(prefix="metricfoundry-inspect-") as scratch:
+        tables = sqlite_columns(path, recipe, filename, limits, Path(scratch), name=table_name_of(filename))
+    return tuple(
+        InspectedTable(name, columns, whole_file=False, time_column=recipe.time_column or suggest_time_column(columns))
+        for name, columns in tables
+    )
 
 
 def _opened(

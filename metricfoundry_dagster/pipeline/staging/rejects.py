@@ -22,13 +22,21 @@ _UTF8_MAX_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """One rejected row. `line` is the physical line where it starts, from 1; `raw` its bytes, perhaps only the first."""
+    """One rejected row.
 
-    line: int
+    `line` is the physical line where it starts, from 1, None in what has no lines; `raw` its bytes, perhaps only the first.
+    """
+
+    line: int | None
     code: str
     reason: str
     raw: bytes
     column: str | None = None
+
+    @property
+    def first_line(self) -> int:
+        """The line in what has lines, 0 in what has none."""
+        return self.line or 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class CsvFile:
         with self._cut(min(self._block_bytes, _HEADER_BYTES), _ignore) as blocks:
             for block in blocks:
                 bad = bad or next(iter(block.rejects), None)
-                if block.record_count and bad and self._recipe.has_header and bad.line < block.line(0):
+                if block.record_count and bad and self._recipe.has_header and bad.first_line < block.line(0):
                     break
                 wanted = self._recipe.header_rows - len(records)
                 records += [(block.record(n), block.line(n)) for n in range(min(wanted, block.record_count))]

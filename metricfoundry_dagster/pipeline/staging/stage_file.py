@@ -20,10 +20,26 @@ from metricfoundry_dagster.pipeline.staging.detect_recipe import detect_recipe
 from metricfoundry_dagster.pipeline.staging.stage_csv import BLOCK_BYTES, stage_csv
 from metricfoundry_dagster.pipeline.staging.stage_jsonl import stage_jsonl
 from metricfoundry_dagster.pipeline.staging.stage_parquet import stage_parquet
+from metricfoundry_dagster.pipeline.staging.stage_sqlite import stage_sqlite
 from metricfoundry_dagster.pipeline.staging.write_table import Destination
 from metricfoundry_dagster.ports.object_store import ObjectStore
 
-_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".psv", ".json", ".jsonl", ".ndjson", ".parquet", ".pq")
+_SUFFIXES = (
+    ".csv",
+    ".tsv",
+    ".tab",
+    ".txt",
+    ".psv",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".parquet",
+    ".pq",
+    ".sqlite",
+    ".sqlite3",
+    ".db",
+    ".db3",
+)
 
 
 class _Stage(Protocol):
@@ -42,7 +58,7 @@ class _Stage(Protocol):
         """Every table of the file, those that failed among them; the file's own error is raised."""
 
 
-_STAGES: Mapping[Format, _Stage] = {"csv": stage_csv, "jsonl": stage_jsonl, "parquet": stage_parquet}
+_STAGES: Mapping[Format, _Stage] = {"csv": stage_csv, "jsonl": stage_jsonl, "parquet": stage_parquet, "sqlite": stage_sqlite}
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def try_rule(sample: bytes, rule: FieldRule, *, whole: bool, filename: str) -> T
         raws, lines = [sample], [1]  # one record longer than the sample
     records = [split_fields(text, rule) for text in _decoded(raws, filename)]
     last_line = lines[-1] if block.record_count > count else None
-    rejected = sum(1 for reject in block.rejects if last_line is None or reject.line <= last_line)
+    rejected = sum(1 for reject in block.rejects if last_line is None or reject.first_line <= last_line)
     return Trial(rule, _opens_and_closes(rule.quote, rule.delimiter, sample), records, lines, rejected)
 
 

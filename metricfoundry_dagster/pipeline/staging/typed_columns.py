@@ -1,6 +1,6 @@
 """What is known of the columns of a table while it is read, and the signal that it was too narrow."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -66,7 +66,16 @@ def fix_types(columns: list[TypedColumn], types: Mapping[str, str]) -> None:
 
 def require_columns(columns: list[TypedColumn], types: Mapping[str, str]) -> None:
     """Raise UserError `request.invalid` when types are asked for columns that there are not."""
-    names = [column.name for column in columns]
+    require_known([column.name for column in columns], types)
+
+
+def named_kinds(types: Mapping[str, str]) -> dict[str, Kind]:
+    """The kinds that a person asked for, by safe column names. Raises as `fix_types`."""
+    return {name: _kind_named(type_name) for name, type_name in types.items()}
+
+
+def require_known(names: Collection[str], types: Collection[str]) -> None:
+    """Raise UserError `request.invalid` when types are asked for other columns than these."""
     unknown = sorted(set(types) - set(names))
     if unknown:
         message = f"types are asked for {', '.join(unknown)}, but the columns are {', '.join(names)}"

@@ -85,7 +85,7 @@ def _write(blocks: Iterable[Block], reader: BlockReader, destination: Destinatio
                     raise
                 writer.write(rows.table, _lines_kept(block, rows))
                 rejects += rows.rejects
-            writer.reject(sorted(rejects, key=lambda reject: reject.line))
+            writer.reject(sorted(rejects, key=lambda reject: reject.first_line))
         columns = tuple(column.product() for column in reader.columns)
         table = TableProduct(destination.table, columns, rows_in, writer.rows_out, writer.rows_rejected)
         if not table.balances:
@@ -97,7 +97,7 @@ def _write(blocks: Iterable[Block], reader: BlockReader, destination: Destinatio
 
 def _lines_kept(block: Block, rows: Rows) -> Positions:
     lines = block.lines()
-    return lines[~np.isin(lines, [reject.line for reject in rows.rejects])] if rows.rejects else lines
+    return lines[~np.isin(lines, [reject.first_line for reject in rows.rejects])] if rows.rejects else lines
 
 
 def _has_records(block: Block) -> bool:

@@ -30,7 +30,7 @@ def cut(
         text = bytes(block.text())
         assert all(text[start:].startswith(raw) for start, (_line, raw) in zip(block.text_starts(), found, strict=True))
         records += found
-        faults += [(reject.line, reject.code, reject.raw) for reject in block.rejects]
+        faults += [(reject.first_line, reject.code, reject.raw) for reject in block.rejects]
     return records, faults
 
 

@@ -11,6 +11,7 @@ import pytest
 from metricfoundry_dagster.domain.errors import UserError
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.pipeline.staging.inspect_file import InspectedTable, inspect_file
+from metricfoundry_dagster_tests.pipeline.staging.stage_sqlite_files import sqlite_bytes
 
 
 @pytest.fixture
@@ -64,3 +65,23 @@ def test_what_cannot_be_staged_cannot_be_looked_at(raw: Path) -> None:
     with pytest.raises(UserError) as caught:
         look(raw, "[1]\n", "t.json")
     assert caught.value.code == "jsonl.not_objects"
+
+
+def test_all_tables_of_an_sqlite_file_show_by_the_names_that_they_will_have(raw: Path) -> None:
+    raw.write_bytes(
+        sqlite_bytes(
+            'CREATE TABLE "Daily Sales" (id INTEGER, day DATE)',
+            "INSERT INTO \"Daily Sales\" VALUES (1, '2024-01-01')",
+            "CREATE TABLE rejects (a TEXT)",
+            'CREATE VIEW v AS SELECT day FROM "Daily Sales"',
+        )
+    )
+    inspection = inspect_file(raw, "t.db", {"views": True}, Limits())
+    assert inspection.recipe.format == "sqlite"
+    assert [(table.name, table.time_column) for table in inspection.tables] == [
+        ("daily_sales", "day"),
+        ("rejects_2", None),
+        ("v", "day"),
+    ]
+    assert [column.type for column in inspection.tables[0].columns] == ["int64", "date32[day]"]
+    assert [table.name for table in inspect_file(raw, "t.db", {}, Limits()).tables] == ["daily_sales", "rejects_2"]
