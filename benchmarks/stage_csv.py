@@ -142,12 +142,13 @@ def _write_sales(path: Path, size_bytes: int) -> None:
         options = pa_csv.WriteOptions(include_header=True, quoting_style="needed")
         start = 0
         while stream.tell() < size_bytes - 60 * rows:
-            pa_csv.write_csv(_sales(rng, start, rows), stream, options)
+            pa_csv.write_csv(sales_rows(rng, start, rows), stream, options)
             options.include_header = False
             start += rows
 
 
-def _sales(rng: np.random.Generator, start: int, rows: int) -> pa.Table:
+def sales_rows(rng: np.random.Generator, start: int, rows: int) -> pa.Table:
+    """Rows of sales, numbered from `start`: thirteen columns of all kinds."""
     moments = 1_700_000_000 + np.arange(start, start + rows) * 7
     return pa.table(
         {

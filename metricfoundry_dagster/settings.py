@@ -118,6 +118,20 @@ class Settings(BaseSettings):
     """Share of rows, 0 to 1, that may be quarantined when the contract does not say."""
     min_rows: Annotated[int, Field(ge=0)] = _LIMITS.min_rows
     """Fewest rows that a table must have to go on."""
+    max_members: Count = _LIMITS.max_members
+    """Most members of an archive, and parts of a workbook."""
+    max_expansion_ratio: Count = _LIMITS.max_expansion_ratio
+    """Most bytes that each stored byte of an archive or a workbook may unpack to, from `expansion_floor_bytes` on."""
+    expansion_floor_bytes: Count = _LIMITS.expansion_floor_bytes
+    """Unpacked bytes below which nobody asks how well they were compressed."""
+    max_workbook_bytes: Count = _LIMITS.max_workbook_bytes
+    """Most bytes that all parts of a workbook together may unpack to."""
+    max_sheets: Count = _LIMITS.max_sheets
+    """Most sheets that a workbook may have."""
+    max_reader_memory_bytes: Count = _LIMITS.max_reader_memory_bytes
+    """Address space, in bytes, of the process that reads a workbook."""
+    reader_timeout_seconds: Seconds = _LIMITS.reader_timeout_seconds
+    """Seconds, of CPU and of time, after which the process that reads a workbook is killed."""
     max_query_rows: Count = _LIMITS.max_query_rows
     """Most rows that the answer to a query may have."""
     query_timeout_seconds: Seconds = 60.0

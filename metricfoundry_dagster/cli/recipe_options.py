@@ -8,7 +8,7 @@ Delimiter = Annotated[str | None, typer.Option("--delimiter", help="Character be
 Quote = Annotated[str | None, typer.Option("--quote", help="Character around fields; empty when nothing is quoted.")]
 NoHeader = Annotated[bool, typer.Option("--no-header", help="The first row is data: columns become column_1, column_2, ….")]
 Encoding = Annotated[str | None, typer.Option("--encoding", help="Encoding of the text, such as utf-8 or cp1252.")]
-Format = Annotated[str | None, typer.Option("--format", help="csv (also tab-separated), jsonl, parquet or sqlite.")]
+Format = Annotated[str | None, typer.Option("--format", help="csv (also tab-separated), jsonl, parquet, sqlite or excel.")]
 Types = Annotated[list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="Type of a column, such as zip=string.")]
 Choices = Annotated[
     list[str] | None,
@@ -24,6 +24,7 @@ _FORMATS: dict[str, dict[str, Any]] = {
     "jsonl": {"format": "jsonl"},
     "parquet": {"format": "parquet"},
     "sqlite": {"format": "sqlite"},
+    "excel": {"format": "excel"},
 }
 
 

@@ -71,7 +71,9 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "file.empty": ErrorCode("user", "the file holds no bytes, or only blanks", "Send a file with at least a header and one row."),
     "file.too_large": ErrorCode("user", "the file is larger than the limit", "Split it, or raise METRICFOUNDRY_MAX_FILE_BYTES."),
     "file.unknown_format": ErrorCode(
-        "user", "the bytes are no format that we read", "Send CSV, TSV, JSON Lines or Parquet, each also gzipped."
+        "user",
+        "the bytes are no format that we read",
+        "Send CSV, TSV, JSON Lines, Parquet or an Excel workbook, each also gzipped.",
     ),
     "file.binary_content": ErrorCode(
         "user",
@@ -109,6 +111,29 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "sqlite.time_limit": ErrorCode(
         "user", "a table or view of the SQLite file takes too long to read", "Write the view out as a table, or raise the limit."
+    ),
+    "excel.encrypted": ErrorCode("user", "the workbook is protected by a password", "Save it without a password."),
+    "excel.corrupt": ErrorCode(
+        "user", "the workbook cannot be read", "The file is damaged: save it again, or export its sheets as CSV."
+    ),
+    "excel.too_large": ErrorCode(
+        "user", "the workbook holds more than the limits allow", "Split it, or raise the limit that the message names."
+    ),
+    "excel.reader_died": ErrorCode(
+        "user",
+        "the process that reads workbooks aborted, or came to the end of its memory",
+        "Export the sheets as CSV, delete cells far away from the data, or raise METRICFOUNDRY_MAX_READER_MEMORY_BYTES.",
+    ),
+    "excel.too_slow": ErrorCode(
+        "user",
+        "the workbook could not be read in time",
+        "Export the sheets as CSV, or raise METRICFOUNDRY_READER_TIMEOUT_SECONDS.",
+    ),
+    "excel.no_table": ErrorCode("user", "no sheet of the workbook holds a cell", "Check that it is the right file."),
+    "excel.rows_disagree": ErrorCode(
+        "user",
+        "two counts of a sheet's rows differ, so none of it was taken",
+        "Save the workbook again, or export the sheet as CSV.",
     ),
     "staging.too_few_rows": ErrorCode(
         "user", "fewer rows than the minimum were staged", "Check that the file has rows below its header."

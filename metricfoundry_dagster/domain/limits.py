@@ -24,4 +24,16 @@ class Limits:
     #: The share of rows that may be quarantined when the contract does not say.
     max_quarantine_share: float = 0.10
     min_rows: int = 1
+    #: Members of an archive, those of the archives in it among them.
+    max_members: int = 10_000
+    #: Unpacked bytes for each stored one, from `expansion_floor_bytes` on.
+    max_expansion_ratio: int = 1_000
+    expansion_floor_bytes: int = 64 * 1024**2
+    #: What all parts of a workbook may unpack to.
+    max_workbook_bytes: int = 4 * 1024**3
+    max_sheets: int = 1_000
+    #: Address space of the process that reads a workbook.
+    max_reader_memory_bytes: int = 4 * 1024**3
+    #: CPU and wall time of that process.
+    reader_timeout_seconds: float = 600.0
     max_query_rows: int = 1_000_000

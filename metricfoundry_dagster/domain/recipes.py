@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from metricfoundry_dagster.domain.errors import UserError
 
-Format = Literal["csv", "jsonl", "parquet", "sqlite"]
+Format = Literal["csv", "jsonl", "parquet", "sqlite", "excel"]
 Compression = Literal["none", "gzip"]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from metricfoundry_dagster.domain.errors import Place, UserError
 from metricfoundry_dagster.domain.recipes import Compression, Format
 from metricfoundry_dagster.pipeline.find_encoding import find_encoding
+from metricfoundry_dagster.pipeline.recognise_workbook import is_workbook
 
 #: How much of a file's beginning the callers should pass; more does no harm, less makes the answer less sure.
 HEAD_BYTES = 256 * 1024
@@ -33,9 +34,8 @@ _DIRT_BYTES = 2
 _BINARY_SHARE = 0.02
 _LINES_TRIED = 10
 _OTHER_FORMATS: Mapping[bytes, str] = {
-    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
+    b"PK\x03\x04": "a ZIP archive",
     b"PK\x05\x06": "an empty ZIP archive",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"BZh": "a bzip2 archive",
     b"\xfd7zXZ\x00": "an xz archive",
     b"\x28\xb5\x2f\xfd": "a Zstandard archive",
@@ -119,6 +119,8 @@ def _recognise_plain(head: bytes, tail: bytes, filename: str, size_bytes: int | 
         return "parquet"
     if head.startswith(SQLITE_MAGIC):
         return "sqlite"  # an encrypted one does not begin so, and is refused as binary
+    if is_workbook(head):
+        return "excel"
     _refuse_other_formats(head, filename)
     text = _text_of(head, complete=size_bytes is not None and size_bytes <= len(head))
     if _is_binary(text):

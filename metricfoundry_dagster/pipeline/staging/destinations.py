@@ -10,6 +10,7 @@ from pathlib import Path
 
 from metricfoundry_dagster.domain.datasets import slug_of
 from metricfoundry_dagster.domain.errors import MetricFoundryError, UserError
+from metricfoundry_dagster.domain.findings import Finding
 from metricfoundry_dagster.domain.products import ProductFile, TableProduct
 from metricfoundry_dagster.pipeline.staging.write_table import Destination
 
@@ -26,6 +27,8 @@ class Destinations:
     scratch: Path
     #: An encoding that showed only while the file was read; None when none did.
     encoding_found: str | None = None
+    #: What there is to tell of the file besides its tables; every format may add to it.
+    findings: list[Finding] = field(default_factory=list)
     _taken: set[str] = field(default_factory=lambda: set(_RESERVED))
 
     def note_encoding(self, name: str) -> None:
@@ -43,7 +46,7 @@ class Destinations:
     def below(self, name: str, source: str, scratch: Path) -> "Destinations":
         """For the tables of a member of an archive: no name is given twice in the whole file."""
         base = replace(self.base, table=_slug(name), source=source)
-        return Destinations(base, scratch, _taken=self._taken)
+        return Destinations(base, scratch, findings=self.findings, _taken=self._taken)
 
     def _unique(self, wish: str, source: str | None = None) -> Destination:
         name = _free_name(wish, self._taken)

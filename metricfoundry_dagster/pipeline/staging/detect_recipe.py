@@ -17,7 +17,7 @@ _UTF8 = {"utf-8": "utf-8", "utf8": "utf-8", "ascii": "utf-8", "us-ascii": "utf-8
 #: Which byte comes first is told by the text itself.
 _EITHER_WAY = ("utf-16", "utf-32")
 _CHOICES = {
-    "format": ("csv", "jsonl", "parquet", "sqlite"),
+    "format": ("csv", "jsonl", "parquet", "sqlite", "excel"),
     "compression": ("none", "gzip"),
     "has_header": (True, False),
     "skip_spaces": (True, False),
@@ -40,7 +40,7 @@ def detect_recipe(path: Path, filename: str, overrides: Mapping[str, Any] | None
     if compression == "gzip":
         inside, complete = unpack_head(head, filename, whole=complete)
     recipe = Recipe(format_, compression).overridden(given)
-    if recipe.format in ("parquet", "sqlite"):
+    if recipe.format in ("parquet", "sqlite", "excel"):
         return recipe
     encoding = _encoding(inside, given, recipe.format, complete=complete)
     recipe = replace(recipe, encoding=encoding.name, confidence=encoding.confidence, runner_up=encoding.runner_up)

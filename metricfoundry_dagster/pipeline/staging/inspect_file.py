@@ -14,6 +14,7 @@ from metricfoundry_dagster.pipeline.staging.cut_records import Block
 from metricfoundry_dagster.pipeline.staging.detect_recipe import detect_recipe
 from metricfoundry_dagster.pipeline.staging.read_jsonl_block import JsonlBlockReader
 from metricfoundry_dagster.pipeline.staging.stage_csv import CsvFile, csv_reader
+from metricfoundry_dagster.pipeline.staging.stage_excel import excel_columns
 from metricfoundry_dagster.pipeline.staging.stage_file import settled, table_name_of
 from metricfoundry_dagster.pipeline.staging.stage_jsonl import JsonlFile
 from metricfoundry_dagster.pipeline.staging.stage_parquet import parquet_columns
@@ -50,12 +51,23 @@ def inspect_file(source: Path, filename: str, overrides: Mapping[str, Any], limi
     recipe = detect_recipe(source, filename, overrides)
     if recipe.format == "sqlite":
         return Inspection(recipe, _sqlite_tables(source, filename, recipe, limits))
+    if recipe.format == "excel":
+        return Inspection(recipe, _sheets(source, filename, recipe, limits))
     if recipe.format == "parquet":
         columns, whole_file = parquet_columns(source, recipe, filename, limits), True
     else:
         columns, whole_file = _first_columns(source, filename, recipe, limits)
     time_column = recipe.time_column or suggest_time_column(columns)
     return Inspection(settled(recipe), (InspectedTable(table_name_of(filename), columns, whole_file, time_column),))
+
+
+def _sheets(path: Path, filename: str, recipe: Recipe, limits: Limits) -> tuple[InspectedTable, ...]:
+    with tempfile.TemporaryDirectory(prefix="metricfoundry-inspect-") as scratch:
+        tables = excel_columns(path, recipe, filename, limits, Path(scratch), name=table_name_of(filename))
+    return tuple(
+        InspectedTable(name, columns, whole_file=True, time_column=recipe.time_column or suggest_time_column(columns))
+        for name, columns in tables
+    )
 
 
 def suggest_time_column(columns: tuple[Column, ...]) -> str | None:

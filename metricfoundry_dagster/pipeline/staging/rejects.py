@@ -57,7 +57,7 @@ def rejects_table(rejects: list[Reject], source: str, max_raw_chars: int) -> pa.
     """Rejects as a table of `REJECT_SCHEMA`; `source` is the file's name."""
     columns = [
         [source] * len(rejects),
-        [reject.line for reject in rejects],
+        [reject.line or None for reject in rejects],
         [reject.column for reject in rejects],
         [reject.code for reject in rejects],
         [reject.reason for reject in rejects],

@@ -54,6 +54,7 @@ def stage_dataset(attempt: Attempt, ports: Ports, progress: Progress, upstream: 
         files=staged.files,
         tables=staged.tables,
         findings=(
+            *staged.findings,
             *(_failure_finding(table.name, table.error) for table in staged.tables if table.error),
             *(_rejects_finding(file, ports.store) for file in staged.files if file.role == "rejects"),
         ),

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from metricfoundry_dagster.domain.datasets import slug_of
 from metricfoundry_dagster.domain.errors import UserError
+from metricfoundry_dagster.domain.findings import Finding
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import ProductFile, Root, TableProduct
 from metricfoundry_dagster.domain.recipes import Format, Recipe
@@ -18,6 +19,7 @@ from metricfoundry_dagster.pipeline.staging.decode_text import OPEN
 from metricfoundry_dagster.pipeline.staging.destinations import Destinations, Written
 from metricfoundry_dagster.pipeline.staging.detect_recipe import detect_recipe
 from metricfoundry_dagster.pipeline.staging.stage_csv import BLOCK_BYTES, stage_csv
+from metricfoundry_dagster.pipeline.staging.stage_excel import stage_excel
 from metricfoundry_dagster.pipeline.staging.stage_jsonl import stage_jsonl
 from metricfoundry_dagster.pipeline.staging.stage_parquet import stage_parquet
 from metricfoundry_dagster.pipeline.staging.stage_sqlite import stage_sqlite
@@ -39,6 +41,11 @@ _SUFFIXES = (
     ".sqlite3",
     ".db",
     ".db3",
+    ".xlsx",
+    ".xlsm",
+    ".xlsb",
+    ".xls",
+    ".ods",
 )
 
 
@@ -58,16 +65,26 @@ class _Stage(Protocol):
         """Every table of the file, those that failed among them; the file's own error is raised."""
 
 
-_STAGES: Mapping[Format, _Stage] = {"csv": stage_csv, "jsonl": stage_jsonl, "parquet": stage_parquet, "sqlite": stage_sqlite}
+_STAGES: Mapping[Format, _Stage] = {
+    "csv": stage_csv,
+    "jsonl": stage_jsonl,
+    "parquet": stage_parquet,
+    "sqlite": stage_sqlite,
+    "excel": stage_excel,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """What became of a file. Every table of it balances, or has an `error` and no rows; at least one has none."""
+    """What became of a file. Every table of it balances, or has an `error` and no rows; at least one has none.
+
+    `findings` tell what else was found, such as hidden sheets.
+    """
 
     recipe: Recipe
     tables: tuple[TableProduct, ...]
     files: tuple[ProductFile, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 def stage_file(  # noqa: PLR0913 - what to read, where to write and how are each their own words
@@ -102,7 +119,8 @@ def stage_file(  # noqa: PLR0913 - what to read, where to write and how are each
     tables = tuple(table for table, _ in written)
     _require_a_table(tables)
     progress(1.0)
-    return StagedFile(settled(recipe, to.encoding_found), tables, tuple(file for _, files in written for file in files))
+    files = tuple(file for _, files in written for file in files)
+    return StagedFile(settled(recipe, to.encoding_found), tables, files, tuple(to.findings))
 
 
 def settled(recipe: Recipe, encoding: str | None = None) -> Recipe:
