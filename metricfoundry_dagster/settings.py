@@ -110,6 +110,10 @@ class Settings(BaseSettings):
     """Longest value of an SQLite file, in bytes; a row with a longer one is rejected."""
     max_view_seconds: Seconds = _LIMITS.max_view_seconds
     """Seconds within which a view of an SQLite file, or a virtual table, must have been read."""
+    max_json_depth: Annotated[int, Field(ge=1, le=400)] = _LIMITS.max_json_depth
+    """Objects and lists that may lie inside each other in one row of JSON, up to 400; a deeper row is rejected."""
+    max_child_tables: Count = _LIMITS.max_child_tables
+    """Most tables that the lists of objects inside one JSON file may become."""
     max_raw_chars: Count = _LIMITS.max_raw_chars
     """Characters of raw text that are kept with a rejected row; what is longer is cut."""
     max_reject_share: Share = _LIMITS.max_reject_share

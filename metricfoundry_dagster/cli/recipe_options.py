@@ -8,7 +8,7 @@ Delimiter = Annotated[str | None, typer.Option("--delimiter", help="Character be
 Quote = Annotated[str | None, typer.Option("--quote", help="Character around fields; empty when nothing is quoted.")]
 NoHeader = Annotated[bool, typer.Option("--no-header", help="The first row is data: columns become column_1, column_2, ….")]
 Encoding = Annotated[str | None, typer.Option("--encoding", help="Encoding of the text, such as utf-8 or cp1252.")]
-Format = Annotated[str | None, typer.Option("--format", help="csv (also tab-separated), jsonl, parquet, sqlite or excel.")]
+Format = Annotated[str | None, typer.Option("--format", help="csv (also tab-separated), json, jsonl, parquet, sqlite or excel.")]
 Types = Annotated[list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="Type of a column, such as zip=string.")]
 Choices = Annotated[
     list[str] | None,
@@ -17,10 +17,12 @@ Choices = Annotated[
     ),
 ]
 
+
 _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
 _FORMATS: dict[str, dict[str, Any]] = {
     "csv": {"format": "csv"},
     "tsv": {"format": "csv", "delimiter": "\t"},
+    "json": {"format": "json"},
     "jsonl": {"format": "jsonl"},
     "parquet": {"format": "parquet"},
     "sqlite": {"format": "sqlite"},

@@ -93,6 +93,29 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "csv.undecodable": ErrorCode("user", "the text is neither UTF-8 nor a known code page", "Save the file as UTF-8."),
     "jsonl.not_objects": ErrorCode("user", "no line of the file is a JSON object", "Write one JSON object per line."),
+    "json.invalid": ErrorCode(
+        "user",
+        "the document is not valid JSON",
+        "Mend the document at the line that is named, or write it again with a JSON library.",
+    ),
+    "json.truncated": ErrorCode(
+        "user", "the JSON document ends too early", "The file was cut, or a quote or bracket is open: write or send it again."
+    ),
+    "json.no_table": ErrorCode(
+        "user",
+        "the document is valid JSON, but holds no rows",
+        "Send a list of objects; `--records /path` says where the rows lie.",
+    ),
+    "json.too_large": ErrorCode(
+        "user",
+        "a JSON object that would be one row is longer than a record may be",
+        "Say where the rows lie with `--records /path`, or raise METRICFOUNDRY_MAX_RECORD_BYTES.",
+    ),
+    "json.too_many_tables": ErrorCode(
+        "user",
+        "nested lists would become more tables than allowed",
+        "Keep nested values as text with `--recipe nested=json`, or raise METRICFOUNDRY_MAX_CHILD_TABLES.",
+    ),
     "parquet.broken_footer": ErrorCode(
         "user", "the Parquet footer cannot be read", "The file was cut or damaged: write it again."
     ),
@@ -238,6 +261,20 @@ ERROR_CODES: dict[str, ErrorCode] = {
     ),
     "sqlite.cell_too_long": ErrorCode(
         "row", "a value is longer than the limit", "Shorten it, or raise METRICFOUNDRY_MAX_CELL_BYTES."
+    ),
+    "json.invalid_element": ErrorCode("row", "the element of the list is not valid JSON", "Mend the element."),
+    "json.not_an_object": ErrorCode(
+        "row", "the element is JSON, but not an object as the first one is", "Give all elements of the list the same shape."
+    ),
+    "json.not_a_list": ErrorCode(
+        "row", "the element is JSON, but not a list as the first one is", "Give all elements of the list the same shape."
+    ),
+    "json.element_too_long": ErrorCode("row", "the element is longer than the limit", "Split it, or raise the limit."),
+    "json.duplicate_key": ErrorCode(
+        "row", "a key occurs twice in one object, so one of its values would be lost", "Give each member a key of its own."
+    ),
+    "json.too_deep": ErrorCode(
+        "row", "objects and lists are nested deeper than allowed", "Flatten the value, or raise METRICFOUNDRY_MAX_JSON_DEPTH."
     ),
     # Rows put aside while validating
     "contract.wrong_type": ErrorCode(

@@ -17,6 +17,10 @@ class Limits:
     max_cell_bytes: int = 16 * 1024**2
     #: Time in which a view of an SQLite file, or what else it computes, must have been read.
     max_view_seconds: float = 60.0
+    #: Objects and lists inside each other in one row of JSON.
+    max_json_depth: int = 200
+    #: Tables that the lists of objects in one file may become.
+    max_child_tables: int = 100
     #: Raw text kept with a rejected row; what is longer is cut and ends in an ellipsis.
     max_raw_chars: int = 10_000
     #: The share of rows that may be rejected when no contract says otherwise.

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from metricfoundry_dagster.domain.errors import UserError
 
-Format = Literal["csv", "jsonl", "parquet", "sqlite", "excel"]
+Format = Literal["csv", "json", "jsonl", "parquet", "sqlite", "excel"]
 Compression = Literal["none", "gzip"]
+Nested = Literal["json", "tables"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,10 @@ class Recipe:
     of the weakest choice; `runner_up` says in words what else it could have been, or None. `types` maps safe column names
     to PyArrow types that are to be used instead of the inferred ones; without `typed` all others are text.
     `views` asks for the views of an SQLite file beside its tables.
+
+    Of a JSON document, `records` is the JSON pointer to its records, empty for the document itself. `nested` says what
+    becomes of objects and lists in JSON rows: "json" keeps them as JSON text; "tables" flattens objects to columns
+    `a_b` whose paths have at most `flatten_depth` keys, and makes lists of objects tables of their own.
     """
 
     format: Format
@@ -38,6 +43,9 @@ class Recipe:
     confidence: float = 1.0
     runner_up: str | None = None
     views: bool = False
+    records: str | None = None
+    nested: Nested | None = None
+    flatten_depth: int = 3
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

@@ -33,6 +33,8 @@ _CONTROL_BYTES = bytes(set(range(0x20)) - set(b"\t\n\r\x0b\x0c\x1b")) + b"\x7f"
 _DIRT_BYTES = 2
 _BINARY_SHARE = 0.02
 _LINES_TRIED = 10
+#: So near to the end of a beginning, a fault of JSON is only that it ends there.
+_CUT_CHARS = 12
 _OTHER_FORMATS: Mapping[bytes, str] = {
     b"PK\x03\x04": "a ZIP archive",
     b"PK\x05\x06": "an empty ZIP archive",
@@ -135,7 +137,7 @@ def _recognise_plain(head: bytes, tail: bytes, filename: str, size_bytes: int | 
             place=Place(file=filename),
             hint="Download the data itself, as CSV.",
         )
-    return "jsonl" if _plain_name(filename).endswith(_JSON_SUFFIXES) or _is_jsonl(text) else "csv"
+    return _recognise_json(text, filename, complete=size_bytes is not None and size_bytes <= len(head)) or "csv"
 
 
 def _refuse_other_formats(head: bytes, filename: str) -> None:
@@ -164,11 +166,30 @@ def _is_binary(head: bytes) -> bool:
     return controls > max(_DIRT_BYTES, _BINARY_SHARE * len(head))
 
 
-def _is_jsonl(text: bytes) -> bool:
-    if not text.startswith(b"{"):
-        return False
-    lines = text.split(b"\n", _LINES_TRIED)[:_LINES_TRIED]
-    return text.startswith(b'{"') or any(_is_object(line) for line in lines)
+def _recognise_json(text: bytes, filename: str, *, complete: bool) -> Format | None:
+    """Whether the text is a JSON document or lines of JSON; the name decides only where the text leaves it open."""
+    name = _plain_name(filename)
+    by_name: Format | None = "json" if name.endswith(".json") else "jsonl" if name.endswith(_JSON_SUFFIXES) else None
+    if not text.startswith((b"{", b"[")):
+        return by_name
+    beginning = text.decode("latin-1")  # brackets and quotes are ASCII
+    try:
+        _value, end = json.JSONDecoder().raw_decode(beginning)
+    except json.JSONDecodeError as error:
+        is_cut = error.msg.startswith("Unterminated string") or len(beginning) - error.pos <= _CUT_CHARS
+        lines = text.split(b"\n", _LINES_TRIED)[:_LINES_TRIED] if text.startswith(b"{") else []
+        if by_name == "jsonl" or any(_is_object(line) for line in lines):
+            return "jsonl"
+        return "json" if by_name == "json" or (is_cut and not complete) or text.startswith((b'{"', b"[{")) else None
+    except (RecursionError, ValueError):  # too deep, or a number of too many digits
+        return by_name or "json"
+    rest = beginning[end:]
+    if not rest.strip():
+        return "jsonl" if by_name == "jsonl" else "json"
+    is_line = rest.lstrip(" \t\r").startswith("\n")
+    if text.startswith(b"{"):
+        return "jsonl" if is_line else by_name or "json"
+    return "jsonl" if is_line and by_name else by_name
 
 
 def _is_object(line: bytes) -> bool:

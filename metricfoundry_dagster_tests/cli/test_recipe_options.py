@@ -38,6 +38,11 @@ def test_without_options_nothing_is_overridden() -> None:
         ("encoding", "UTF8", {"encoding": "utf-8"}),
         ("encoding", "windows-1252", {"encoding": "cp1252"}),
         ("format_name", "sqlite", {"format": "sqlite"}),
+        (
+            "choices",
+            ["records=/data/items", "nested=json", "flatten_depth=1"],
+            {"records": "/data/items", "nested": "json", "flatten_depth": 1},
+        ),
         ("format_name", "CSV", {"format": "csv"}),
         ("format_name", "tsv", {"format": "csv", "delimiter": "\t"}),
         ("types", ["zip=string", "at=timestamp[us, tz=UTC]"], {"types": {"zip": "string", "at": "timestamp[us, tz=UTC]"}}),

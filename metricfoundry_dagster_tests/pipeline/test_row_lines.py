@@ -17,10 +17,10 @@ from metricfoundry_dagster_tests.embedded import embedded_ports, ingest, write_s
 _CONTRACT = "name: people\nversion: 1\ncolumns:\n  - {name: id, type: int64, minimum: 1}\n"
 
 
-@given(steps=st.lists(st.lists(st.integers(1, 3), max_size=20), min_size=1, max_size=10))
+@given(steps=st.lists(st.lists(st.integers(0, 3), max_size=20), min_size=1, max_size=10))
 def test_any_rising_lines_come_back(tmp_path_factory: pytest.TempPathFactory, steps: list[list[int]]) -> None:
     """However they come in blocks."""
-    lines = np.cumsum([step for block in steps for step in block], dtype=np.int64)
+    lines = 1 + np.cumsum([step for block in steps for step in block], dtype=np.int64)
     runs, position = LineRuns(), 0
     for block in steps:
         runs.add(lines[position : position + len(block)])
@@ -36,7 +36,15 @@ def test_a_plain_file_is_one_run() -> None:
     runs = LineRuns()
     runs.add(np.arange(2, 1_000))
     runs.add(np.arange(1_000, 5_000))
-    assert runs.take().to_pylist() == [{"row": 1, "line": 2}]
+    assert runs.take().to_pylist() == [{"row": 1, "line": 2, "step": 1}]
+
+
+@pytest.mark.parametrize("step", [0, 7])
+def test_a_json_document_is_one_run_on_one_line_and_when_all_elements_are_as_long(step: int) -> None:
+    runs = LineRuns()
+    runs.add(np.full(1_000, 3) + step * np.arange(1_000))
+    runs.add(np.full(1_000, 3) + step * np.arange(1_000, 2_000))
+    assert runs.take().to_pylist() == [{"row": 1, "line": 3, "step": step}]
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ _LOOK_BYTES = 64 * 1024
 _UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 _MEDIA_TYPES = {
     ("csv", "none"): "text/csv",
+    ("json", "none"): "application/json",
     ("jsonl", "none"): "application/jsonl",
     ("parquet", "none"): "application/vnd.apache.parquet",
 }

@@ -66,6 +66,12 @@ class Block:
         starts: Positions = np.cumsum(lengths) - lengths
         return starts
 
+    def text_lasts(self) -> Positions:
+        """Where the last byte of each record, before its line end, lies in `text`."""
+        lasts: Positions = self.text_starts() + (self.stops - self.starts) - 2
+        lasts -= np.frombuffer(self.text(), np.uint8)[lasts] == _CR
+        return lasts
+
     def text_quotes(self) -> tuple[Positions, bool]:
         """Where the quotes lie in `text`, and whether it is sure that they open and close fields in turn."""
         if len(self._breaks) or not self.record_count:
@@ -76,6 +82,14 @@ class Block:
         """The bytes of one record, numbered from 0, without its line end."""
         raw = self._marks.data[self.starts[number] : self.stops[number]]
         return raw[:-2] if raw.endswith(b"\r\n") else raw[:-1]
+
+    def records(self) -> list[bytes]:
+        """All of them."""
+        return [self.record(number) for number in range(self.record_count)]
+
+    def raw(self, number: int) -> bytes:
+        """The same, as it came."""
+        return self.record(number)
 
     def line(self, number: int) -> int:
         """The physical line of the file on which one record starts, from 1."""

@@ -21,7 +21,10 @@ _RESERVED = ("rejects", "lines", "quarantine", "manifest")
 
 @dataclass(slots=True)
 class Destinations:
-    """Gives a destination for each table. `scratch` is an empty folder for what must lie in a file meanwhile."""
+    """Gives a destination for each table.
+
+    `scratch` is an empty folder for what must lie in a file meanwhile; `findings` is what a format has to say beside its tables.
+    """
 
     base: Destination
     scratch: Path
@@ -42,6 +45,10 @@ class Destinations:
     def named(self, name: str, source: str | None = None) -> Destination:
         """For one of several tables, by the name that it has in the file; `source` is what its rejects name, if not the file."""
         return self._unique(_slug(name), source)
+
+    def child(self, parent: Destination, name: str) -> Destination:
+        """For a table that lies inside the rows of another."""
+        return self._unique(_slug(f"{parent.table}_{name}"), parent.source)
 
     def below(self, name: str, source: str, scratch: Path) -> "Destinations":
         """For the tables of a member of an archive: no name is given twice in the whole file."""

@@ -1,8 +1,7 @@
 """Looks at a file as staging would, without writing anything: the recipe, the tables, and the types of the first rows."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,16 @@ from typing import Any
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.products import Column
 from metricfoundry_dagster.domain.recipes import Recipe
-from metricfoundry_dagster.pipeline.staging.cut_records import Block
+from metricfoundry_dagster.pipeline.staging.child_tables import first_tables
 from metricfoundry_dagster.pipeline.staging.detect_recipe import detect_recipe
-from metricfoundry_dagster.pipeline.staging.read_jsonl_block import JsonlBlockReader
+from metricfoundry_dagster.pipeline.staging.json_document import JsonDocument
 from metricfoundry_dagster.pipeline.staging.stage_csv import CsvFile, csv_reader
 from metricfoundry_dagster.pipeline.staging.stage_excel import excel_columns
 from metricfoundry_dagster.pipeline.staging.stage_file import settled, table_name_of
-from metricfoundry_dagster.pipeline.staging.stage_jsonl import JsonlFile
+from metricfoundry_dagster.pipeline.staging.stage_json import document_records, json_reading
+from metricfoundry_dagster.pipeline.staging.stage_jsonl import JsonlFile, jsonl_reading
 from metricfoundry_dagster.pipeline.staging.stage_parquet import parquet_columns
 from metricfoundry_dagster.pipeline.staging.stage_sqlite import sqlite_columns
-from metricfoundry_dagster.pipeline.staging.write_blocks import BlockReader
 
 _LOOKED_AT_BYTES = 1024**2
 
@@ -48,11 +47,13 @@ class Inspection:
 
 def inspect_file(source: Path, filename: str, overrides: Mapping[str, Any], limits: Limits) -> Inspection:
     """Look at the beginning of a file, which came under the name `filename`. Raises as `stage_file` does."""
-    recipe = detect_recipe(source, filename, overrides)
+    recipe = detect_recipe(source, filename, overrides, limits)
     if recipe.format == "sqlite":
         return Inspection(recipe, _sqlite_tables(source, filename, recipe, limits))
     if recipe.format == "excel":
         return Inspection(recipe, _sheets(source, filename, recipe, limits))
+    if recipe.format in ("json", "jsonl"):
+        return Inspection(recipe, _objects(source, filename, recipe, limits))
     if recipe.format == "parquet":
         columns, whole_file = parquet_columns(source, recipe, filename, limits), True
     else:
@@ -78,8 +79,9 @@ def suggest_time_column(columns: tuple[Column, ...]) -> str | None:
 
 
 def _first_columns(path: Path, filename: str, recipe: Recipe, limits: Limits) -> tuple[tuple[Column, ...], bool]:
-    reader, opened = _opened(path, filename, recipe, limits)
-    with opened as blocks:
+    csv = CsvFile(path, recipe, filename, limits, _LOOKED_AT_BYTES)
+    reader = csv_reader(csv, recipe)
+    with csv.blocks(_ignore) as blocks:
         first = next((block for block in blocks if block.record_count), None)
         if first is not None:
             reader.look(first)
@@ -96,15 +98,23 @@ def _sqlite_tables(path: Path, filename: str, recipe: Recipe, limits: Limits) ->
     )
 
 
-def _opened(
-    path: Path, filename: str, recipe: Recipe, limits: Limits
-) -> tuple[BlockReader, AbstractContextManager[Iterator[Block]]]:
-    if recipe.format == "csv":
-        csv = CsvFile(path, recipe, filename, limits, _LOOKED_AT_BYTES)
-        return csv_reader(csv, recipe), csv.blocks(_ignore)
-    jsonl = JsonlFile(path, recipe, filename, limits, _LOOKED_AT_BYTES)
-    jsonl.require_objects()
-    return JsonlBlockReader(recipe.types or {}, filename, limits), jsonl.blocks(_ignore)
+def _objects(path: Path, filename: str, recipe: Recipe, limits: Limits) -> tuple[InspectedTable, ...]:
+    """The tables of JSON rows; the time column that a person chose is that of the first."""
+    if recipe.format == "json":
+        document = JsonDocument(path, recipe, filename, limits, _LOOKED_AT_BYTES)
+        records = document_records(document, recipe)
+        how, blocks = json_reading(records, recipe, filename, limits), records.blocks(_ignore)
+        tables = first_tables(blocks, how, table_name_of(filename), _LOOKED_AT_BYTES)
+    else:
+        jsonl = JsonlFile(path, recipe, filename, limits, _LOOKED_AT_BYTES)
+        jsonl.require_objects()
+        how = jsonl_reading(recipe, filename, limits)
+        tables = first_tables(jsonl.blocks(_ignore), how, table_name_of(filename), _LOOKED_AT_BYTES)
+    wishes = [recipe.time_column] + [None] * len(tables)
+    return tuple(
+        InspectedTable(name, columns, whole_file, wish or suggest_time_column(columns))
+        for (name, columns, whole_file), wish in zip(tables, wishes, strict=False)
+    )
 
 
 def _ignore(_share: float) -> None:

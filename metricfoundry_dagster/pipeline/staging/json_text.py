@@ -18,6 +18,10 @@ def json_text(value: Any) -> str:
     """A value as compact JSON, keys in their order, non-ASCII characters as they are."""
     if isinstance(value, RawNumber):
         return str(value)
+    if isinstance(value, str):
+        return _quoted(value)
+    if value is None or isinstance(value, bool):
+        return _CONSTANTS[value]
     if isinstance(value, dict):
         return "{" + ",".join(f"{_quoted(str(key))}:{json_text(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -38,5 +42,6 @@ def _as_text(value: object) -> str:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+#: A text in quotes, as `json.dumps` gives it, but without an encoder made for each.
+_quoted = json.encoder.encode_basestring
+_CONSTANTS = {None: "null", True: "true", False: "false"}

@@ -5,6 +5,8 @@ A reject is data, with a place, a code and the bytes as they came. What is rejec
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 REJECT_SCHEMA = pa.schema(
@@ -17,6 +19,8 @@ REJECT_SCHEMA = pa.schema(
         pa.field("raw", pa.string()),
     ]
 )
+#: Keys between the tables of nested data: the number of a row in its own table, and of the row that it belongs to, from 1.
+ROW_COLUMN, PARENT_COLUMN = "_row", "_parent_row"
 _UTF8_MAX_BYTES = 4
 
 
@@ -41,10 +45,16 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What became of a block's records: the rows that are staged, and the rejects."""
+    """What became of a block's records: the rows that are staged, and the rejects.
+
+    `numbers` are those of the records that became rows, from 0; None when each reject has a line of its own, which tells
+    them. `numbered` asks for the number of the row in its table as first column, `ROW_COLUMN`.
+    """
 
     table: pa.Table
     rejects: list[Reject]
+    numbers: npt.NDArray[np.int64] | None = None
+    numbered: bool = False
 
 
 def raw_text(raw: bytes, max_chars: int) -> str:

@@ -20,6 +20,7 @@ from metricfoundry_dagster.pipeline.staging.destinations import Destinations, Wr
 from metricfoundry_dagster.pipeline.staging.detect_recipe import detect_recipe
 from metricfoundry_dagster.pipeline.staging.stage_csv import BLOCK_BYTES, stage_csv
 from metricfoundry_dagster.pipeline.staging.stage_excel import stage_excel
+from metricfoundry_dagster.pipeline.staging.stage_json import stage_json
 from metricfoundry_dagster.pipeline.staging.stage_jsonl import stage_jsonl
 from metricfoundry_dagster.pipeline.staging.stage_parquet import stage_parquet
 from metricfoundry_dagster.pipeline.staging.stage_sqlite import stage_sqlite
@@ -67,6 +68,7 @@ class _Stage(Protocol):
 
 _STAGES: Mapping[Format, _Stage] = {
     "csv": stage_csv,
+    "json": stage_json,
     "jsonl": stage_jsonl,
     "parquet": stage_parquet,
     "sqlite": stage_sqlite,
@@ -111,7 +113,7 @@ def stage_file(  # noqa: PLR0913 - what to read, where to write and how are each
         UserError: the file is not what it seems, the overrides are impossible, or none of its tables could be staged.
         InternalError: `staging.out_of_balance`.
     """
-    recipe = detect_recipe(source, filename, overrides)
+    recipe = detect_recipe(source, filename, overrides, limits)
     base = Destination(store, root, prefix, table_name or table_name_of(filename), filename, limits.max_raw_chars)
     with tempfile.TemporaryDirectory(prefix="metricfoundry-staging-") as scratch:
         to = Destinations(base, Path(scratch))

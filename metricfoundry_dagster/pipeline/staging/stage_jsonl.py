@@ -9,13 +9,13 @@ import numpy as np
 from metricfoundry_dagster.domain.errors import Place, UserError
 from metricfoundry_dagster.domain.limits import Limits
 from metricfoundry_dagster.domain.recipes import Recipe
+from metricfoundry_dagster.pipeline.staging.child_tables import write_tables
 from metricfoundry_dagster.pipeline.staging.cut_records import Block, RecordCutter
 from metricfoundry_dagster.pipeline.staging.decode_text import as_utf8
 from metricfoundry_dagster.pipeline.staging.destinations import Destinations, Written
-from metricfoundry_dagster.pipeline.staging.read_jsonl_block import JsonlBlockReader, has_keys
-from metricfoundry_dagster.pipeline.staging.typed_columns import require_columns
+from metricfoundry_dagster.pipeline.staging.parse_json import LINE, BadJsonError, parse_object
+from metricfoundry_dagster.pipeline.staging.read_jsonl_block import JsonReading
 from metricfoundry_dagster.pipeline.staging.unpack_bytes import UnpackedBytes
-from metricfoundry_dagster.pipeline.staging.write_blocks import write_blocks
 
 _BLANKS = b" \t"
 
@@ -23,24 +23,23 @@ _BLANKS = b" \t"
 def stage_jsonl(
     path: Path, recipe: Recipe, to: Destinations, limits: Limits, progress: Callable[[float], None], *, block_bytes: int
 ) -> list[Written]:
-    """Write the one table of the file. `progress` is told the share that has been read, in 0..1.
+    """Write the table of the file, and those of nested lists when the recipe says so.
+
+    `progress` is told the share that has been read, in 0..1.
 
     Raises:
         UserError: `file.empty`, `jsonl.not_objects` when no line is an object with a key, `csv.too_many_columns`,
             `request.invalid` for impossible types, or as `UnpackedBytes.chunks`.
     """
-    types = recipe.types or {}
     table = to.only()
-    reader = JsonlBlockReader(types, table.source, limits)
     file = JsonlFile(path, recipe, table.source, limits, block_bytes)
     file.require_objects()
+    return write_tables(lambda: file.blocks(progress), jsonl_reading(recipe, table.source, limits), table, to, block_bytes)
 
-    @contextmanager
-    def open_blocks() -> Iterator[Iterator[Block]]:
-        with file.blocks(progress) as blocks:
-            yield _then(blocks, lambda: require_columns(reader.columns, types))
 
-    return [write_blocks(open_blocks, reader, table)]
+def jsonl_reading(recipe: Recipe, filename: str, limits: Limits) -> JsonReading:
+    """How the lines are read."""
+    return JsonReading(filename, limits, recipe.types or {}, recipe.flatten_depth if recipe.nested == "tables" else None)
 
 
 class JsonlFile:
@@ -69,11 +68,17 @@ class JsonlFile:
         with self.blocks(lambda _share: None) as blocks:
             for block in blocks:
                 filled = filled or block.record_count > 0 or bool(block.rejects)
-                if any(has_keys(block.record(number)) for number in range(block.record_count)):
+                if any(self._has_keys(block.record(number)) for number in range(block.record_count)):
                     return
         if not filled:
             raise UserError("file.empty", "the file has no line that is not blank", place=Place(file=self._filename))
         raise UserError("jsonl.not_objects", "no line of the file is a JSON object with a key", place=Place(file=self._filename))
+
+    def _has_keys(self, raw: bytes) -> bool:
+        try:
+            return bool(parse_object(raw, LINE, max_depth=self._limits.max_json_depth))
+        except BadJsonError:
+            return False
 
 
 def _without_blanks(block: Block) -> Block:
@@ -83,8 +88,3 @@ def _without_blanks(block: Block) -> Block:
     doubtful = np.flatnonzero((beginnings == _BLANKS[0]) | (beginnings == _BLANKS[1])).tolist()
     blank = [number for number in doubtful if not block.record(number).strip(_BLANKS)]
     return block.without(blank) if blank else block
-
-
-def _then(blocks: Iterator[Block], check: Callable[[], None]) -> Iterator[Block]:
-    yield from blocks
-    check()

@@ -74,7 +74,8 @@ def test_a_byte_order_mark_is_seen(raw: Path) -> None:
 
 
 def test_other_formats_have_no_dialect(raw: Path) -> None:
-    assert detect(raw, '{"a": 1}\n').format == "jsonl"
+    assert detect(raw, '{"a": 1}\n{"a": 2}\n').format == "jsonl"
+    assert (detect(raw, '{"a": 1}\n').format, detect(raw, "[1]").records) == ("json", "")
     assert detect(raw, '{"a": 1}\n').confidence == 1.0
 
 

@@ -63,8 +63,8 @@ def test_a_header_alone_has_columns_without_a_type_of_their_own(raw: Path) -> No
 
 def test_what_cannot_be_staged_cannot_be_looked_at(raw: Path) -> None:
     with pytest.raises(UserError) as caught:
-        look(raw, "[1]\n", "t.json")
-    assert caught.value.code == "jsonl.not_objects"
+        look(raw, "[]\n", "t.json")
+    assert caught.value.code == "json.no_table"
 
 
 def test_all_tables_of_an_sqlite_file_show_by_the_names_that_they_will_have(raw: Path) -> None:
@@ -85,3 +85,19 @@ def test_all_tables_of_an_sqlite_file_show_by_the_names_that_they_will_have(raw:
     ]
     assert [column.type for column in inspection.tables[0].columns] == ["int64", "date32[day]"]
     assert [table.name for table in inspect_file(raw, "t.db", {}, Limits()).tables] == ["daily_sales", "rejects_2"]
+
+
+def test_a_document_shows_its_tables_and_those_inside_them(raw: Path) -> None:
+    raw.write_text('{"n": 1, "items": [{"a": {"b": 1}, "parts": [{"x": "2024-01-01"}]}, {"a": {"b": 2.5}}]}')
+    inspection = inspect_file(raw, "t.json", {}, Limits())
+    assert (inspection.recipe.format, inspection.recipe.records, inspection.recipe.nested) == ("json", "/items", "tables")
+    assert [(table.name, table.whole_file, table.time_column) for table in inspection.tables] == [
+        ("t", True, None),
+        ("t_parts", True, "x"),
+    ]
+    assert [(c.name, c.type) for c in inspection.tables[0].columns] == [("_row", "int64"), ("a_b", "double")]
+
+
+def test_a_long_document_is_seen_in_its_beginning_only(raw: Path) -> None:
+    table = look(raw, "[" + '{"a": 1},' * 200_000 + '{"a": "x"}]', "t.json")
+    assert (table.whole_file, [c.type for c in table.columns]) == (False, ["int64"])

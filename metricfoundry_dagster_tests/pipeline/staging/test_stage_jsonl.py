@@ -39,7 +39,7 @@ def test_bad_lines_are_rejects_with_their_lines(block_bytes: int) -> None:
         (7, "jsonl.invalid_json"),
         (8, "text.invalid_encoding"),
         (9, "jsonl.invalid_json"),
-        (10, "jsonl.invalid_json"),
+        (10, "json.duplicate_key"),
         (11, "jsonl.invalid_json"),
         (12, "jsonl.invalid_json"),
     ]
@@ -51,7 +51,7 @@ def test_bad_lines_are_rejects_with_their_lines(block_bytes: int) -> None:
     [
         (b'{"a":"\xff"}', "text.invalid_encoding"),
         (b'{"a":"x"}{"a":"y"}', "jsonl.invalid_json"),
-        (b'{"a":"x","a":"y"}', "jsonl.invalid_json"),
+        (b'{"a":"x","a":"y"}', "json.duplicate_key"),
         (b'["a"]', "jsonl.not_an_object"),
         (b'{"a":"x"},', "jsonl.invalid_json"),
     ],
@@ -123,7 +123,7 @@ def test_numbers_in_nested_values_keep_every_digit() -> None:
 
 def test_deep_nesting_is_a_reject_and_no_crash() -> None:
     content = '{"a":1}\n{"a":' + "[" * 100_000 + "]" * 100_000 + "}\n"
-    assert stage(content, "t.jsonl").reject_codes() == [(2, "jsonl.invalid_json")]
+    assert stage(content, "t.jsonl").reject_codes() == [(2, "json.too_deep")]
 
 
 def test_types_that_were_asked_for_are_used_and_misfits_are_rejects() -> None:
@@ -140,14 +140,14 @@ def test_types_that_were_asked_for_are_used_and_misfits_are_rejects() -> None:
     [
         (b"[1,2]\n3\n", "jsonl.not_objects"),
         (b"{}\n{}\n", "jsonl.not_objects"),
-        (b'{\n  "a": 1\n}\n', "jsonl.not_objects"),
+        (b'{\n  "a": 1\n}\n{\n', "jsonl.not_objects"),
         (b"\n \n", "file.empty"),
         (lines({str(number): 1 for number in range(20)}).encode(), "csv.too_many_columns"),
         (gzip.compress(b'{"a":1}\n' * 500)[:-9], "gzip.truncated"),
     ],
 )
 def test_files_without_usable_objects_are_refused(content: bytes, code: str) -> None:
-    assert refusal(content, "t.json.gz", limits=Limits(max_columns=10)).code == code
+    assert refusal(content, "t.jsonl.gz", limits=Limits(max_columns=10)).code == code
 
 
 def test_types_of_columns_that_never_come_up_are_refused() -> None:
