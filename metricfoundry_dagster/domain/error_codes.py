@@ -73,7 +73,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "file.unknown_format": ErrorCode(
         "user",
         "the bytes are no format that we read",
-        "Send CSV, TSV, JSON Lines, Parquet or an Excel workbook, each also gzipped.",
+        "Send CSV, TSV, JSON, Parquet, a workbook or SQLite; text and JSON also gzipped.",
     ),
     "file.binary_content": ErrorCode(
         "user",
