@@ -92,8 +92,10 @@ def try_dialects(sample: bytes, given: Mapping[str, Any], *, whole: bool, filena
     Raises:
         UserError: `csv.undecodable` when the first record, or most of them, are not UTF-8.
     """
-    trials = []
+    trials: list[Trial] = []
     for delimiter in _delimiters(sample, given):
+        if delimiter in RARE_DELIMITERS and any(trial.width > 1 and trial.share >= 1 - _RARE for trial in trials):
+            break  # a rare one could not be so much better
         for quote in _quotes(sample, given, delimiter):
             rules = list(_rules(sample, given, delimiter, quote))
             trials += [try_rule(sample, rule, whole=whole, filename=filename) for rule in rules]
