@@ -6,15 +6,9 @@ is read as text, since the JSON knows only texts; a null is an empty text there.
 
 import json
 import sys
-import tempfile
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from metricfoundry_dagster.domain.limits import Limits
-from metricfoundry_dagster.domain.products import Root
-from metricfoundry_dagster.pipeline.staging.stage_file import stage_file
-from metricfoundry_dagster.wiring import build_directory_store
+from benchmarks._read_as_text import read_as_text
 
 
 def main() -> int:
@@ -33,19 +27,8 @@ def _wanted(path: Path) -> list[dict[str, str]]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with tempfile.TemporaryDirectory() as out:
-        staged = stage_file(
-            path,
-            filename=path.name,
-            store=build_directory_store(out),
-            root=Root.ARTIFACTS,
-            prefix="",
-            overrides={"typed": False},
-            limits=Limits(),
-            progress=lambda _share: None,
-        )
-        names = {column.name: column.source_name or "" for column in staged.tables[0].columns}
-        rows = [row for file in staged.files if file.role == "part" for row in pq.read_table(Path(out, file.key)).to_pylist()]
+    table, rows = read_as_text(path)
+    names = {column.name: column.source_name or "" for column in table.columns}
     return [{names[name]: value or "" for name, value in row.items()} for row in rows]
 
 

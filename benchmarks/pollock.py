@@ -18,13 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from benchmarks._read_as_text import read_as_text
 from metricfoundry_dagster.domain.errors import UserError
-from metricfoundry_dagster.domain.limits import Limits
-from metricfoundry_dagster.domain.products import Root
-from metricfoundry_dagster.pipeline.staging.stage_file import stage_file
-from metricfoundry_dagster.wiring import build_directory_store
 
 _MEASURES = ("success", *(f"{what}_{how}" for what in ("header", "record", "cell") for how in ("precision", "recall", "f1")))
 
@@ -62,20 +57,7 @@ def _score(dirty: Path, clean: Path) -> list[float]:
 
 
 def _load(dirty: Path, loaded: Path) -> None:
-    with tempfile.TemporaryDirectory() as out:
-        staged = stage_file(
-            dirty,
-            filename=dirty.name,
-            store=build_directory_store(out),
-            root=Root.ARTIFACTS,
-            prefix="",
-            overrides={"typed": False},
-            limits=Limits(),
-            progress=lambda _share: None,
-        )
-        table = staged.tables[0]
-        parts = [Path(out, file.key) for file in staged.files if file.role == "part" and file.table == table.name]
-        rows: list[dict[str, Any]] = [row for part in parts for row in pq.read_table(part).to_pylist()]
+    table, rows = read_as_text(dirty)
     with loaded.open("w", newline="") as stream:
         writer = csv.writer(stream, quoting=csv.QUOTE_ALL)
         if any(column.source_name is not None for column in table.columns):

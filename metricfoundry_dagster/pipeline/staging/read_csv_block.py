@@ -18,7 +18,7 @@ from metricfoundry_dagster.pipeline.recognise_format import UTF8_BOM
 from metricfoundry_dagster.pipeline.staging.cut_records import Block
 from metricfoundry_dagster.pipeline.staging.odd_numbers import count_odd_fields, count_odd_texts
 from metricfoundry_dagster.pipeline.staging.rejects import Reject, Rows
-from metricfoundry_dagster.pipeline.staging.split_fields import FieldRule, split_values
+from metricfoundry_dagster.pipeline.staging.split_fields import field_rule, split_values
 from metricfoundry_dagster.pipeline.staging.text_kinds import (
     EXACT_FLOAT_LIMIT,
     FALSE_TEXTS,
@@ -56,7 +56,7 @@ class CsvBlockReader:
     def __init__(self, recipe: Recipe, columns: list[TypedColumn]) -> None:
         self.columns = columns
         self._delimiter, self._quote = recipe.delimiter, recipe.quote
-        self._rule = FieldRule(recipe.delimiter, recipe.quote, recipe.escape, recipe.skip_spaces)
+        self._rule = field_rule(recipe)
         self._looked_at: _Texts | None = None
 
     def look(self, block: Block) -> None:

@@ -6,6 +6,8 @@ another character, or whose delimiters are followed by blanks.
 
 from dataclasses import dataclass
 
+from metricfoundry_dagster.domain.recipes import Recipe
+
 _SPACE = " "
 
 
@@ -22,6 +24,11 @@ class FieldRule:
     def is_plain(self) -> bool:
         """Whether the parser reads the same fields."""
         return self.escape is None and not self.skip_spaces
+
+
+def field_rule(recipe: Recipe) -> FieldRule:
+    """How the fields of a file are told apart."""
+    return FieldRule(recipe.delimiter, recipe.quote, recipe.escape, recipe.skip_spaces)
 
 
 def split_fields(record: str, rule: FieldRule) -> list[str]:

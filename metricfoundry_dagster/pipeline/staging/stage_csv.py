@@ -13,7 +13,7 @@ from metricfoundry_dagster.pipeline.staging.decode_text import as_utf8, without_
 from metricfoundry_dagster.pipeline.staging.destinations import Destinations, Written
 from metricfoundry_dagster.pipeline.staging.read_csv_block import CsvBlockReader
 from metricfoundry_dagster.pipeline.staging.rejects import Reject
-from metricfoundry_dagster.pipeline.staging.split_fields import FieldRule, split_fields
+from metricfoundry_dagster.pipeline.staging.split_fields import field_rule, split_fields
 from metricfoundry_dagster.pipeline.staging.typed_columns import TypedColumn, fix_types, require_columns
 from metricfoundry_dagster.pipeline.staging.unpack_bytes import UnpackedBytes
 from metricfoundry_dagster.pipeline.staging.write_blocks import write_blocks
@@ -125,11 +125,6 @@ class CsvFile:
         except UnicodeDecodeError as error:
             place = Place(file=self._filename, line=line)
             raise UserError("csv.undecodable", f"the first record is not valid {self._recipe.encoding}", place=place) from error
-
-
-def field_rule(recipe: Recipe) -> FieldRule:
-    """How the fields of a file are told apart."""
-    return FieldRule(recipe.delimiter, recipe.quote, recipe.escape, recipe.skip_spaces)
 
 
 def join_header_rows(rows: list[list[str]]) -> list[str]:

@@ -11,10 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from metricfoundry_dagster.domain.limits import Limits
-from metricfoundry_dagster.domain.products import Root, TableProduct
-from metricfoundry_dagster.pipeline.staging.stage_file import stage_file
-from metricfoundry_dagster_tests.fakes.memory_store import MemoryStore
-from metricfoundry_dagster_tests.pipeline.staging.stage_bytes import read_back
+from metricfoundry_dagster.domain.products import TableProduct
+from metricfoundry_dagster_tests.pipeline.staging.stage_bytes import read_back, stage_into_store
 
 
 @dataclass(frozen=True)
@@ -58,23 +56,7 @@ def stage_tables(
     content: bytes, filename: str = "t.sqlite", *, limits: Limits | None = None, block_bytes: int = 8 * 1024**2, **overrides: Any
 ) -> dict[str, StagedTable]:
     """Every table by its name. The ledger of each is checked against the files that were written."""
-    store = MemoryStore()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "raw")
-        path.write_bytes(content)
-        staged = stage_file(
-            path,
-            filename=filename,
-            store=store,
-            root=Root.ARTIFACTS,
-            prefix="a/",
-            overrides=overrides,
-            limits=limits or Limits(),
-            progress=lambda share: None,
-            block_bytes=block_bytes,
-        )
-        assert path.read_bytes() == content
-        assert [each.name for each in Path(folder).iterdir()] == ["raw"]
+    staged, store = stage_into_store(content, filename, block_bytes=block_bytes, limits=limits, **overrides)
     tables = {}
     for product in staged.tables:
         parts = [read_back(store, file) for file in staged.files if (file.table, file.role) == (product.name, "part")]

@@ -1,16 +1,12 @@
 """Stages bytes that give several tables, and gives them back as rows."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from metricfoundry_dagster.domain.limits import Limits
-from metricfoundry_dagster.domain.products import Root
-from metricfoundry_dagster.pipeline.staging.stage_file import StagedFile, stage_file
-from metricfoundry_dagster_tests.fakes.memory_store import MemoryStore
-from metricfoundry_dagster_tests.pipeline.staging.stage_bytes import read_back
+from metricfoundry_dagster.pipeline.staging.stage_file import StagedFile
+from metricfoundry_dagster_tests.pipeline.staging.stage_bytes import read_back, stage_into_store
 
 
 def stage_all(
@@ -22,21 +18,7 @@ def stage_all(
     **overrides: Any,
 ) -> tuple[StagedFile, dict[str, list[dict[str, Any]]]]:
     """What became of a file with this content, and the rows of every table by its name. Every ledger is checked."""
-    store = MemoryStore()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "raw")
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        staged = stage_file(
-            path,
-            filename=filename,
-            store=store,
-            root=Root.ARTIFACTS,
-            prefix="a/",
-            overrides=overrides,
-            limits=limits or Limits(),
-            progress=lambda share: None,
-            block_bytes=block_bytes,
-        )
+    staged, store = stage_into_store(content, filename, block_bytes=block_bytes, limits=limits, **overrides)
     rows: dict[str, list[dict[str, Any]]] = {}
     for table in staged.tables:
         parts = [read_back(store, file) for file in staged.files if (file.role, file.table) == ("part", table.name)]

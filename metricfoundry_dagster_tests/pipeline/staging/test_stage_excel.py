@@ -1,7 +1,6 @@
 """Workbooks: every sheet a table, every cell exactly, whatever a column mixes."""
 
 import gzip
-import tempfile
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -14,30 +13,15 @@ from hypothesis import strategies as st
 
 from metricfoundry_dagster.domain.errors import UserError
 from metricfoundry_dagster.domain.limits import Limits
-from metricfoundry_dagster.domain.products import Root
 from metricfoundry_dagster.pipeline.staging.inspect_file import inspect_file
-from metricfoundry_dagster.pipeline.staging.stage_file import StagedFile, stage_file
-from metricfoundry_dagster_tests.fakes.memory_store import MemoryStore
-from metricfoundry_dagster_tests.pipeline.staging.stage_bytes import read_back, refusal, stage
+from metricfoundry_dagster.pipeline.staging.stage_file import StagedFile
+from metricfoundry_dagster_tests.pipeline.staging.stage_bytes import read_back, refusal, stage, stage_into_store
 from metricfoundry_dagster_tests.pipeline.staging.workbook_bytes import Raw, error_cell, ods, sheet_xml, with_sheet, workbook
 
 
 def stage_all(content: bytes, filename: str = "t.xlsx", limits: Limits | None = None) -> tuple[StagedFile, dict[str, pa.Table]]:
     """Stage a file of several tables."""
-    store = MemoryStore()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "raw")
-        path.write_bytes(content)
-        staged = stage_file(
-            path,
-            filename=filename,
-            store=store,
-            root=Root.ARTIFACTS,
-            prefix="a/",
-            overrides={},
-            limits=limits or Limits(),
-            progress=lambda share: None,
-        )
+    staged, store = stage_into_store(content, filename, limits=limits)
     assert all(table.balances for table in staged.tables)
     return staged, {str(file.table): read_back(store, file) for file in staged.files if file.role == "part"}
 
