@@ -12,21 +12,17 @@ CPU seconds are those of the work without starting Python and importing; the pea
 process's. `SIZE_MB` sets the size (100 by default, `SIZE=small` takes 5). Only ours accounts for every row.
 """
 
-import json
 import multiprocessing
 import os
-import resource
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+
+from benchmarks._fresh_process import cost_of, print_costs
 
 _SIZE_MB = int(os.environ.get("SIZE_MB", "5" if os.environ.get("SIZE") == "small" else "100"))
 _SIZE = f"{_SIZE_MB}mb" if _SIZE_MB < 1_000 else f"{_SIZE_MB / 1_000:g}gb"
@@ -88,42 +84,9 @@ def copy_with_duckdb(path: Path, times: int) -> None:
 def _compare(case: str, path: Path, times: int) -> None:
     ours, peers = [], []
     for _ in range(_ROUNDS):
-        ours.append(_cost_of(stage_with_us, path, times))
-        peers.append(_cost_of(copy_with_duckdb, path, times))
-    our_cpu_s, peer_cpu_s = (median(cpu for cpu, _ in costs) for costs in (ours, peers))
-    figure = {
-        "benchmark": "stage-csv",
-        "case": case,
-        "peer": "duckdb-copy-full",
-        "unit": "cpu_s",
-        "ours": round(our_cpu_s, 4),
-        "peers": round(peer_cpu_s, 4),
-        "ratio": round(our_cpu_s / peer_cpu_s, 2),
-        "ours_peak_mb": round(max(peak for _, peak in ours)),
-        "peers_peak_mb": round(max(peak for _, peak in peers)),
-    }
-    print(json.dumps(figure), flush=True)
-
-
-def _cost_of(work: Callable[[Path, int], None], path: Path, times: int) -> tuple[float, float]:
-    """CPU seconds a file and peak megabytes of a fresh process that did it."""
-    context = multiprocessing.get_context("spawn")
-    receiving, sending = context.Pipe(duplex=False)
-    child = context.Process(target=_measure, args=(work, path, times, sending))
-    child.start()
-    sending.close()
-    cost: tuple[float, float] = receiving.recv()
-    child.join()
-    return cost
-
-
-def _measure(work: Callable[[Path, int], None], path: Path, times: int, sending: Connection) -> None:
-    warm_up = path.with_name("small.csv")
-    work(warm_up, 1)  # imports, and what libraries set up on first use
-    start = time.process_time()
-    work(path, times)
-    cpu_s = (time.process_time() - start) / times
-    sending.send((cpu_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+        ours.append(cost_of(stage_with_us, path, times, path.with_name("small.csv")))
+        peers.append(cost_of(copy_with_duckdb, path, times, path.with_name("small.csv")))
+    print_costs("stage-csv", case, "duckdb-copy-full", ours, peers)
 
 
 def _write_inputs(plain: Path, late: Path, small: Path) -> None:
